@@ -1,0 +1,70 @@
+"""rank-plugins info: what is installed here and what will compute."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from importlib import metadata
+from typing import Any
+
+import rank_plugins
+from rank_plugins import encoders, rerankers, simd
+from rank_plugins._extras import DISTRIBUTION, extras
+from rank_plugins._threads import VARIABLE, thread_count
+
+
+def add(commands: Any) -> None:
+    """Add this command to the parser's subcommands."""
+    parser = commands.add_parser("info", help="version, instruction set, threads, extras, models, adapters")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the facts as aligned lines, or as JSON."""
+    facts = collect()
+    if options.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {version or '(not installed)'}" for key, version in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        print(f"{name:<16} {value or 'none'}")
+    return 0
+
+
+def collect() -> dict[str, Any]:
+    """Return the facts that `run` prints."""
+    return {
+        "version": rank_plugins.__version__,
+        "python": f"{platform.python_version()} {platform.system()} {platform.machine()}",
+        "instruction set": simd.active(),
+        "because": simd.reason(),
+        "supported": list(simd.supported()),
+        "threads": thread_count(None),
+        "threads set by": VARIABLE,
+        **{f"extra {name}": {add: _version(add) for add in adds} for name, adds in extras().items()},
+        "rerankers": rerankers.names(),
+        "encoders": encoders.names(),
+        "adapters": _adapters(),
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _adapters() -> dict[str, str]:
+    """Return the installed distributions that build on this one, and their versions."""
+    return {
+        distribution.metadata["Name"]: distribution.version
+        for distribution in metadata.distributions()
+        if any(line.split("[")[0].split(">")[0].strip() == DISTRIBUTION for line in distribution.requires or [])
+        and distribution.metadata["Name"] != DISTRIBUTION
+    }

@@ -1,0 +1,140 @@
+"""Engines that run an ONNX graph: onnxruntime and OpenVINO, behind one method."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rank_plugins._extras import importable, require
+from rank_plugins.errors import InputError, StoreError
+
+OUTPUTS = ("last_hidden_state", "token_embeddings")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class Engine(Protocol):
+    """A loaded graph. `run` may be called from as many threads as wanted; each call uses one core."""
+
+    def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return token vectors [batch, sequence, K] for ids and mask [batch, sequence]."""
+        ...
+
+
+class OnnxRuntime:
+    """onnxruntime on the CPU, one thread per call: texts are spread over threads, not a text's arithmetic."""
+
+    def __init__(self, graph: Path) -> None:
+        runtime = require("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # CPUs without VNNI would saturate sums of unsigned times signed bytes; this keeps them exact.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        try:
+            self._session: Any = runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own classes, which share no public base
+            raise StoreError(f"{graph}: onnxruntime cannot load it ({error})") from error
+        self._inputs = _inputs([value.name for value in self._session.get_inputs()], graph)
+        self._output = _output([value.name for value in self._session.get_outputs()])
+
+    def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return token vectors [batch, sequence, K]."""
+        feeds = _feeds(self._inputs, input_ids, attention_mask)
+        vectors: NDArray[np.float32] = self._session.run([self._output], feeds)[0]
+        return vectors
+
+
+class OpenVino:
+    """OpenVINO on the CPU, in bfloat16 where the CPU computes in it; requests are reused between calls."""
+
+    def __init__(self, graph: Path) -> None:
+        openvino = require("openvino")
+        core = openvino.Core()
+        config = {
+            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        try:
+            self._model: Any = core.compile_model(core.read_model(str(graph)), "CPU", config)
+        except Exception as error:  # OpenVINO raises bare RuntimeError
+            raise StoreError(f"{graph}: OpenVINO cannot load it ({error})") from error
+        self._inputs = _inputs([value.any_name for value in self._model.inputs], graph)
+        self._output = _output([value.any_name for value in self._model.outputs])
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return token vectors [batch, sequence, K]."""
+        try:
+            request = self._idle.get_nowait()
+        except queue.Empty:
+            request = self._model.create_infer_request()
+        request.infer(_feeds(self._inputs, input_ids, attention_mask))
+        vectors = np.array(request.get_tensor(self._output).data, np.float32)  # the request's memory is reused
+        self._idle.put(request)
+        return vectors
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {"openvino": OpenVino, "onnxruntime": OnnxRuntime}
+
+_loaded: weakref.WeakValueDictionary[tuple[str, Path], Engine] = weakref.WeakValueDictionary()
+_locks: dict[tuple[str, Path], threading.Lock] = {}
+_guard = threading.Lock()
+
+
+def choose(engine: str) -> str:
+    """Return the engine to use: `engine` itself, or for "auto" the fastest that is installed.
+
+    Raises:
+        InputError: the name is unknown.
+
+    """
+    if engine != "auto":
+        if engine not in ENGINES:
+            raise InputError(f"engine: expected one of auto, {', '.join(ENGINES)}, got {engine!r}")
+        return engine
+    return next((name for name in ENGINES if importable(name)), "onnxruntime")
+
+
+def open_graph(engine: str, graph: Path) -> Engine:
+    """Return the loaded graph; encoders of one process that use the same one share it.
+
+    Raises:
+        MissingExtraError: the engine is not installed.
+        StoreError: the graph cannot be loaded.
+
+    """
+    key = (engine, graph.resolve())
+    with _guard:
+        lock = _locks.setdefault(key, threading.Lock())
+    with lock:  # of this graph only: loading one never waits for another
+        loaded = _loaded.get(key)
+        if loaded is None:
+            loaded = _loaded[key] = ENGINES[engine](graph)
+        return loaded
+
+
+def _inputs(names: list[str], graph: Path) -> list[str]:
+    unknown = set(names) - set(INPUTS)
+    if unknown or "input_ids" not in names:
+        raise StoreError(f"{graph}: expected inputs among {', '.join(INPUTS)}, got {', '.join(names)}; export it again")
+    return names
+
+
+def _output(names: list[str]) -> str:
+    return next((name for name in OUTPUTS if name in names), names[0])
+
+
+def _feeds(
+    names: list[str], input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]
+) -> dict[str, NDArray[np.int64]]:
+    feeds = dict(zip(INPUTS, (input_ids, attention_mask), strict=False))
+    feeds["token_type_ids"] = np.zeros_like(input_ids)
+    return {name: feeds[name] for name in names}

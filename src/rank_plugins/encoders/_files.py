@@ -1,0 +1,149 @@
+"""Where an encoder's files are: a folder, or a name on a model hub; their settings, checks and fingerprint."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rank_plugins._extras import importable, require
+from rank_plugins.errors import InputError, MissingExtraError, StoreError
+
+SUMS = "SHA256SUMS"
+SETTINGS = "encoder.json"
+HUB_FILES = ("*.json", "*.onnx", "*.onnx_data", "onnx/*", "*.bin", SUMS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What encoder.json holds; each field has a default for folders of other making."""
+
+    max_length: int = 512
+    """Tokens of a window, special tokens included."""
+    overlap: int = 32
+    """Tokens that a window repeats of the one before."""
+    normalize: bool = True
+    """Scale every token vector to length 1."""
+    query_prefix: str = ""
+    document_prefix: str = ""
+    graphs: dict[str, str] = dataclasses.field(default_factory=dict)
+    """The graph file of each engine; "model.onnx" where an engine is not named."""
+
+    def graph(self, folder: Path, engine: str) -> Path:
+        """Return the file that `engine` loads.
+
+        Raises:
+            StoreError: it is not there.
+
+        """
+        names = [self.graphs[engine]] if engine in self.graphs else ["model.onnx", "onnx/model.onnx"]
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+        raise StoreError(f"{folder}: expected {' or '.join(names)} for {engine}, found none; export the model to ONNX")
+
+
+def find_folder(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of `model`; a name that is no folder here is fetched with huggingface_hub.
+
+    Raises:
+        InputError: neither a folder nor the form of a hub name, or not to be had from the hub.
+        MissingExtraError: a hub name, and huggingface_hub is not installed.
+
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    name = os.fspath(model)
+    parts = name.split("/")
+    if len(parts) > 2 or not all(parts) or name.startswith(".") or folder.exists():
+        raise InputError(f"encoder: expected a folder with an ONNX model or a hub name 'owner/model', got {name!r}")
+    if not importable("huggingface_hub"):
+        raise MissingExtraError(
+            f"encoder: {name!r} is no folder here, and fetching it needs huggingface_hub;"
+            ' pip install "rank-plugins[hub]" or give a folder'
+        )
+    hub = require("huggingface_hub")
+    try:
+        return Path(hub.snapshot_download(name, allow_patterns=list(HUB_FILES)))
+    except Exception as error:  # the hub's errors have no common base
+        raise InputError(f"encoder: {name!r} is no folder here and could not be fetched ({error})") from error
+
+
+def read_settings(folder: Path) -> Settings:
+    """Read encoder.json, or without it what the model's own configuration says.
+
+    Raises:
+        StoreError: the file is damaged, or holds a key that this version does not know.
+
+    """
+    own = _read_json(folder / SETTINGS)
+    known = {field.name for field in dataclasses.fields(Settings)}
+    if own:
+        unknown = set(own) - known - {"name", "base_model", "dim"}
+        if unknown:
+            raise StoreError(f"{folder / SETTINGS}: {', '.join(sorted(unknown))} not known; update rank-plugins")
+        return Settings(**{key: value for key, value in own.items() if key in known})
+    lengths = [
+        _read_json(folder / "sentence_bert_config.json").get("max_seq_length"),
+        _read_json(folder / "tokenizer_config.json").get("model_max_length"),
+        _read_json(folder / "config.json").get("max_position_embeddings"),
+    ]
+    usable = [int(length) for length in lengths if isinstance(length, (int, float)) and 8 <= length <= 1 << 20]
+    return Settings(max_length=min(usable, default=Settings.max_length))
+
+
+def check_sums(folder: Path) -> None:
+    """Compare every file that SHA256SUMS names with its sum; a folder without that file is taken as it is.
+
+    Raises:
+        StoreError: a file is missing or has other content.
+
+    """
+    for name, expected in _sums(folder).items():
+        got = _sha256(folder / name)
+        if got != expected:
+            raise StoreError(
+                f"{folder / name}: expected SHA-256 {expected}, got {got}; the file is damaged, install it again"
+            )
+
+
+def fingerprint(folder: Path, settings: Settings, long_documents: str) -> str:
+    """Return what decides the vectors as 32 hexadecimal digits: all model files and the settings, no engine."""
+    sums = _sums(folder)
+    names = set(sums) or {path.name for path in folder.iterdir() if path.is_file()}
+    names = {name for name in names if name.endswith((".onnx", ".onnx_data", ".bin")) or name == "tokenizer.json"}
+    parts = {name: sums.get(name) or _sha256(folder / name) for name in names}
+    rest: dict[str, Any] = dataclasses.asdict(settings) | {"long_documents": long_documents}
+    return hashlib.sha256(json.dumps([parts, rest], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.split(maxsplit=1) for line in lines if line.strip())
+    return {name.lstrip("*"): digest for digest, name in pairs}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error}); install the model again") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: expected JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise StoreError(f"{path}: expected a JSON object, got {type(content).__name__}")
+    return content

@@ -1,0 +1,38 @@
+"""Fixtures that several test files use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rank_plugins import simd
+
+ALL_LEVELS = tuple(level for level in simd.LEVELS if level not in ("amx", "neon"))  # those whose rows exist
+
+
+@pytest.fixture(params=ALL_LEVELS)
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Force each instruction-set level in turn."""
+    if request.param not in simd.supported():
+        pytest.skip(f"this machine or build has no {request.param}")
+    with simd.limit(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return numbers that are the same in every run."""
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Return the folder of test collections that RANK_PLUGINS_DATA names."""
+    folder = os.environ.get("RANK_PLUGINS_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("RANK_PLUGINS_DATA names no folder of test collections")
+    return Path(folder)
