@@ -21,6 +21,7 @@ from rank_plugins.rerankers.ranking import Ranking
 from rank_plugins.rerankers.reranker import Request, Reranker
 
 SCORES = ("sum", "mean")
+TEXTS_AT_ONCE = 2048  # encoded together: bounds the memory of a long list, about 1 GB for full windows
 
 
 class MaxSimReranker(Reranker):
@@ -96,20 +97,33 @@ class MaxSimReranker(Reranker):
                 self._encoder = None
 
     def _rank(self, requests: Sequence[Request], top_k: int | None) -> list[Ranking]:
-        started = time.perf_counter()
+        clock = _Clock()
         queries = self._queries([request.query for request in requests])
-        encoded = time.perf_counter()
-        documents = self._documents([request.documents for request in requests])
-        shared = {"encode_queries": encoded - started, "encode_documents": time.perf_counter() - encoded}
-        rankings = []
-        for query, embeddings in zip(queries, documents, strict=True):
-            begun = time.perf_counter()
-            scores = maxsim(query, embeddings, threads=self._threads).astype(np.float64)
-            if self._mean:
-                scores /= len(query)
-            timings = {**shared, "maxsim": time.perf_counter() - begun}
-            rankings.append(Ranking.from_scores(scores, top_k, {"timings": timings}))
-        return rankings
+        clock.lap("encode_queries")
+        scores = [np.empty(len(request.documents)) for request in requests]
+        for query, request, row in zip(queries, requests, scores, strict=True):
+            if isinstance(request.documents, TokenEmbeddings):
+                row[:] = self._scores(query, request.documents)
+        clock.lap("maxsim")
+        texts = [request.documents if isinstance(request.documents, list) else [] for request in requests]
+        unique = list(dict.fromkeys(text for group in texts for text in group))
+        place_of = {text: place for place, text in enumerate(unique)}
+        places = [np.array([place_of[text] for text in group], np.int64) for group in texts]
+        for start in range(0, len(unique), TEXTS_AT_ONCE):
+            embeddings = self.encoder.encode_documents(
+                unique[start : start + TEXTS_AT_ONCE], show_progress=self._show_progress
+            )
+            clock.lap("encode_documents")
+            for query, place, row in zip(queries, places, scores, strict=True):
+                here = (place >= start) & (place < start + TEXTS_AT_ONCE)
+                if here.any():
+                    row[here] = self._scores(query, embeddings[place[here] - start])
+            clock.lap("maxsim")
+        return [Ranking.from_scores(row, top_k, {"timings": dict(clock.seconds)}) for row in scores]
+
+    def _scores(self, query: NDArray[np.float32], documents: TokenEmbeddings) -> NDArray[np.float64]:
+        scores = maxsim(query, documents, threads=self._threads).astype(np.float64)
+        return scores / len(query) if self._mean else scores
 
     def _queries(self, queries: Sequence[str | NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         texts = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
@@ -119,12 +133,16 @@ class MaxSimReranker(Reranker):
                 raise InputError(f"query: {text[:40]!r} has no token that the encoder knows; nothing can be ranked")
         return [vectors[query] if isinstance(query, str) else query for query in queries]
 
-    def _documents(self, documents: Sequence[list[str] | TokenEmbeddings]) -> list[TokenEmbeddings]:
-        texts = dict.fromkeys(text for group in documents if isinstance(group, list) for text in group)
-        if not texts:
-            return [group for group in documents if isinstance(group, TokenEmbeddings)]
-        position = {text: i for i, text in enumerate(texts)}
-        embeddings = self.encoder.encode_documents(list(texts), show_progress=self._show_progress)
-        return [
-            embeddings[[position[text] for text in group]] if isinstance(group, list) else group for group in documents
-        ]
+
+class _Clock:
+    """Adds up seconds by name; a batch's rankings share them."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Add the time since the last lap to `name`."""
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
