@@ -113,6 +113,12 @@ def test_close_leaves_the_callers_encoder_alone():
         ({"encoder": 5}, InputTypeError, "encoder: expected a name, a folder or an Encoder, got int"),
         ({"encoder": HashEncoder(), "engine": "openvino"}, InputTypeError, "engine cannot change an Encoder"),
         ({"threads": 0}, InputError, "threads: expected at least 1, got 0"),
+        (
+            {"banana": 1},
+            InputTypeError,
+            "encoder 'minilm': .*banana.*; its options are: engine, long",
+        ),
+        ({"encoder": "no/model", "banana": 1}, InputTypeError, "encoder 'no/model': .*banana"),
     ],
 )
 def test_bad_options_are_refused(options, error, message):

@@ -25,24 +25,21 @@ class Registry:
         return [*self.own, *sorted(point.name for point in self._points() if point.name not in self.own)]
 
     def create(self, name: str, options: Mapping[str, Any]) -> Any:
-        """Call the factory of `name` with `options`.
+        """Call the factory of `name` with `options`; errors as in `factory` and `check_options`."""
+        factory = self.factory(name)
+        check_options(factory, name, options)
+        return factory(**options)
+
+    def factory(self, name: str) -> Callable[..., Any]:
+        """Return what `name` stands for.
 
         Raises:
             InputError: the name is unknown.
-            InputTypeError: the name is not a str, or an option is unknown or missing.
+            InputTypeError: the name is not a str.
 
         """
         if not isinstance(name, str):
             raise InputTypeError(f"{self.group}: expected a name, got {type(name).__name__}")
-        factory = self._factory(name)
-        try:
-            inspect.signature(factory).bind(**options)
-        except TypeError as error:
-            takes = ", ".join(inspect.signature(factory).parameters)
-            raise InputTypeError(f"{name}: {error}; its options are: {takes}") from None
-        return factory(**options)
-
-    def _factory(self, name: str) -> Callable[..., Any]:
         if name in self.own:
             module, _, attribute = self.own[name].partition(":")
             factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
@@ -57,3 +54,17 @@ class Registry:
 
     def _points(self) -> metadata.EntryPoints:
         return metadata.entry_points(group=self.group)
+
+
+def check_options(factory: Callable[..., Any], name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that `factory` does not take, before it is called.
+
+    Raises:
+        InputTypeError: an option is unknown or missing; the message lists the options.
+
+    """
+    try:
+        inspect.signature(factory).bind(**options)
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(factory).parameters)
+        raise InputTypeError(f"{name}: {error}; its options are: {takes}") from None

@@ -36,7 +36,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # CPUs without VNNI would saturate sums of unsigned times signed bytes; this keeps them exact.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        # options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session: Any = runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own classes, which share no public base

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,17 +43,16 @@ class MaxSimReranker(Reranker):
         """Choose the encoder; it is loaded when text is first ranked.
 
         Args:
-            encoder: a name that `rank_plugins.encoders.load` knows, the folder or hub name of an ONNX model
-                (see `rank_plugins.encoders.onnx.OnnxEncoder`), or an Encoder.
+            encoder: what `rank_plugins.encoders.load` takes (a name, a folder, a model on the hub), or an Encoder.
             score: "sum" is raw MaxSim; "mean" divides it by the number of query tokens, so cosines of
                 one query's tokens give a score of at most 1.
             threads: how many at most; None uses RANK_PLUGINS_THREADS or every usable core.
             show_progress: show a bar while documents are encoded.
-            encoder_options: passed on to the encoder where it is given by name or folder.
+            encoder_options: those of `rank_plugins.encoders.load`, such as long_documents="first".
 
         Raises:
             InputError: an unknown score, threads < 1.
-            InputTypeError: another type, or options beside an Encoder.
+            InputTypeError: another type, an unknown option, or options beside an Encoder.
 
         """
         if score not in SCORES:
@@ -63,8 +62,9 @@ class MaxSimReranker(Reranker):
         if encoder_options and isinstance(encoder, Encoder):
             raise InputTypeError(f"encoder: {', '.join(encoder_options)} cannot change an Encoder that is already made")
         thread_count(threads)
-        self._source = encoder
-        self._options = encoder_options
+        self._load: Callable[[], Encoder] | None = None
+        if not isinstance(encoder, Encoder):
+            self._load = encoders.prepare(encoder, encoder_options, defaults={"threads": threads})
         self._mean = score == "mean"
         self._threads = threads
         self._show_progress = show_progress
@@ -75,24 +75,14 @@ class MaxSimReranker(Reranker):
     def encoder(self) -> Encoder:
         """The encoder, loaded now if it was not yet."""
         with self._lock:
-            if self._encoder is None:
+            if self._encoder is None and self._load is not None:
                 self._encoder = self._load()
-            return self._encoder
-
-    def _load(self) -> Encoder:
-        source = self._source
-        if isinstance(source, str) and source in encoders.names():
-            if source == "minilm":
-                return encoders.load(source, threads=self._threads, **self._options)
-            return encoders.load(source, **self._options)
-        from rank_plugins.encoders.onnx import OnnxEncoder
-
-        return OnnxEncoder(source, threads=self._threads, **self._options)  # type: ignore[arg-type]
+            return cast(Encoder, self._encoder)
 
     def close(self) -> None:
-        """Close the encoder, if this reranker loaded it."""
+        """Close the encoder, if this reranker loaded it; text ranked later loads it again."""
         with self._lock:
-            if self._encoder is not None and self._encoder is not self._source:
+            if self._encoder is not None and self._load is not None:
                 self._encoder.close()
                 self._encoder = None
 

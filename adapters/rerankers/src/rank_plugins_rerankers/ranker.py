@@ -1,0 +1,148 @@
+"""MaxSimRanker: a rank_plugins reranker behind the interface of rerankers' rankers. It converts; it ranks nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rank_plugins import rerankers as ours
+from rank_plugins.errors import InputError, InputTypeError, MissingExtraError, RankPluginsError
+from rank_plugins_rerankers.documents import to_documents
+from rank_plugins_rerankers.host import BaseRanker, Document, RankedResults, Result
+
+NO_TOKENS = -1e9
+"""The score of a document that has nothing to score, -inf inside: a float that JSON and sorting can take."""
+CONCURRENT = 4
+"""How many `rank_async` calls run at a time in this process; the others wait without blocking the loop."""
+
+
+class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type information
+    """Ranks documents with `rank_plugins`, for rerankers. Methods may be called from several threads."""
+
+    def __init__(
+        self, model_name_or_path: str | ours.Reranker = "rank-maxsim", verbose: int = 1, **options: Any
+    ) -> None:
+        """Choose the reranker; no model is loaded before the first documents are ranked.
+
+        Args:
+            model_name_or_path: a name that `rank_plugins.rerankers.names()` lists, or a Reranker of rank_plugins.
+            verbose: as the host passes it; this class prints nothing at any level.
+            options: passed on to `rank_plugins.rerankers.load`, such as score="mean", threads=1, encoder=...
+
+        Raises:
+            InputError: an unknown name, or an option whose value cannot be used.
+            InputTypeError: an unknown option, another type, or options beside a Reranker.
+
+        """
+        self.verbose = verbose
+        self.ranking_type = "pointwise"
+        if isinstance(model_name_or_path, ours.Reranker):
+            if options:
+                raise InputTypeError(f"MaxSimRanker: {', '.join(options)} cannot change a Reranker already made")
+            self.reranker = model_name_or_path
+            return
+        names = ours.names()
+        if model_name_or_path not in names:
+            raise InputError(
+                f"model_name: expected one of {', '.join(names)}, got {model_name_or_path!r};"
+                " the folder or hub name of a model is passed as encoder="
+            )
+        with _key_errors(f"Reranker({model_name_or_path!r})"):
+            self.reranker = ours.load(model_name_or_path, **options)
+
+    def rank(
+        self,
+        query: str,
+        docs: str | Document | Sequence[str | Document],
+        doc_ids: Sequence[str] | Sequence[int] | None = None,
+        metadata: Sequence[dict[str, Any]] | None = None,
+    ) -> RankedResults:
+        """Rank documents, best first; ties keep the input order and an empty list gives empty results.
+
+        Args:
+            query: text.
+            docs: a str, a Document, or a list of either; they are copied, never changed.
+            doc_ids: one id per document, in place of the Documents' own; without any, positions are the ids.
+                The reranker gets to know ids that are all str (for its store, if it has one).
+            metadata: one dict per document, in place of the Documents' own.
+
+        Raises:
+            InputError: an empty or whitespace query, doc_ids or metadata of another length, an image.
+            InputTypeError: another type.
+
+        """
+        documents = to_documents(docs, doc_ids, metadata)
+        ids = [document.doc_id for document in documents]
+        names = ids if all(isinstance(name, str) for name in ids) else None
+        with _key_errors("rank"):
+            ranking = self.reranker.rerank(query, [document.text for document in documents], ids=names)
+        results = [
+            Result(documents[index], score=NO_TOKENS if score == -math.inf else score, rank=rank)
+            for rank, (index, score) in enumerate(ranking, start=1)
+        ]
+        return RankedResults(results, query, has_scores=True)
+
+    async def rank_async(
+        self,
+        query: str,
+        docs: str | Document | Sequence[str | Document],
+        doc_ids: Sequence[str] | Sequence[int] | None = None,
+        metadata: Sequence[dict[str, Any]] | None = None,
+    ) -> RankedResults:
+        """Rank on a thread of this package's own executor, so that the event loop goes on; see `rank`."""
+        call = functools.partial(contextvars.copy_context().run, self.rank, query, docs, doc_ids, metadata)
+        return await asyncio.get_running_loop().run_in_executor(_executor(), call)
+
+    def score(self, query: str, doc: str | Document) -> float:
+        """Return the score of one document; see `rank` for errors."""
+        if not isinstance(doc, (str, Document)):
+            raise InputTypeError(f"doc: expected a str or a rerankers.Document, got {type(doc).__name__}; see rank")
+        return float(self.rank(query, doc)[0].score)
+
+    def as_langchain_compressor(self, k: int = 10) -> Any:
+        """Return a LangChain document compressor that keeps the `k` best documents.
+
+        Raises:
+            MissingExtraError: langchain-core is not installed.
+            InputError: k < 1.
+            InputTypeError: k is not a whole number.
+
+        """
+        try:
+            from rank_plugins_rerankers.compressor import RerankerLangChainCompressor, check_k
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "langchain_core":
+                raise
+            raise MissingExtraError(
+                'langchain_core is needed here and is not installed; pip install "rank-plugins-rerankers[langchain]"'
+            ) from error
+        return RerankerLangChainCompressor(model=self, k=check_k(k))
+
+    def close(self) -> None:
+        """Let go of the model, where this ranker loaded it."""
+        self.reranker.close()
+
+
+@contextlib.contextmanager
+def _key_errors(what: str) -> Iterator[None]:
+    """Turn a KeyError into an error of ours: the host takes one for a missing package, and returns None."""
+    try:
+        yield
+    except KeyError as error:
+        raise RankPluginsError(f"{what}: the reranker failed to look up {error}; this is a defect of it") from error
+
+
+@functools.cache
+def _executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(CONCURRENT, thread_name_prefix="rank-plugins-rerankers")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child makes its own
+    os.register_at_fork(after_in_child=_executor.cache_clear)

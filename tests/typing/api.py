@@ -1,0 +1,58 @@
+"""The public interface as a user types it; read by the type checker only, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import assert_type
+
+import rank_plugins
+from rank_plugins import TokenEmbeddings, encoders, maxsim, rerankers, simd
+from rank_plugins.encoders import Encoder
+from rank_plugins.encoders.onnx import OnnxEncoder
+from rank_plugins.rerankers import Ranking, Reranker
+
+query = np.zeros((2, 4), np.float32)
+embeddings = TokenEmbeddings(np.zeros((3, 4)), [0, 1, 3])
+assert_type(embeddings[0], NDArray[np.float32])
+assert_type(embeddings[1:], TokenEmbeddings)
+assert_type(embeddings[[1, 0]], TokenEmbeddings)
+assert_type(embeddings.contiguous(), tuple[NDArray[np.float32], NDArray[np.int64]])
+assert_type(maxsim(query, embeddings, threads=2), NDArray[np.float32])
+assert_type(maxsim(query, [query, query]), NDArray[np.float32])
+assert_type(maxsim(query, np.zeros((3, 2, 4), np.float32)), NDArray[np.float32])
+assert_type(TokenEmbeddings.from_padded(np.zeros((3, 2, 4)), lengths=[1, 2, 2]), TokenEmbeddings)
+
+with simd.limit("scalar"):
+    assert_type(simd.active(), str)
+
+reranker = rerankers.load("rank-maxsim", score="mean")
+assert_type(reranker, Reranker)
+ranking = reranker.rerank("query", ["a", "b"], top_k=1, ids=["x", "y"], scores=[2.0, 1.0])
+assert_type(ranking, Ranking)
+assert_type(list(ranking), list[tuple[int, float]])
+assert_type(reranker.rerank_batch(["q"], [["a"]]), list[Ranking])
+assert_type(reranker.rerank(query, embeddings).scores, NDArray[np.float64])
+assert_type(encoders.load("minilm", long_documents="first"), Encoder)
+
+
+class Mine:
+    """An encoder of somebody else's, by structure alone."""
+
+    dim = 3
+    fingerprint = "mine"
+
+    def encode_queries(self, texts: Sequence[str]) -> TokenEmbeddings:
+        return TokenEmbeddings(np.zeros((len(texts), 3)), np.arange(len(texts) + 1))
+
+    def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> TokenEmbeddings:
+        return self.encode_queries(texts)
+
+    def close(self) -> None: ...
+
+
+encoder: Encoder = Mine()
+encoder = OnnxEncoder("folder", engine="onnxruntime")
+assert_type(rank_plugins.__version__, str)
