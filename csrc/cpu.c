@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6 };
+enum { LEAF7_ECX_AVX512VNNI = 1 << 11, LEAF7_1_EAX_AVXVNNI = 1 << 4 }; /* older compilers lack the names */
 
 static uint64_t xcr0(void)
 {
@@ -30,6 +31,10 @@ static uint32_t detect(void)
         features |= RP_CPU_AVX2_FMA;
     if ((ebx & bit_AVX512F) && (saved & XCR0_AVX512) == XCR0_AVX512)
         features |= RP_CPU_AVX512F;
+    if ((features & RP_CPU_AVX512F) && (ecx & LEAF7_ECX_AVX512VNNI))
+        features |= RP_CPU_VNNI;
+    if ((features & RP_CPU_AVX2_FMA) && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & LEAF7_1_EAX_AVXVNNI))
+        features |= RP_CPU_VNNI;
     return features;
 }
 

@@ -11,11 +11,6 @@
 
 enum { RP_BLOCK = 32 };
 
-/* CPU features, found by cpu.c; each includes the operating system's support for its registers. */
-enum { RP_CPU_AVX2_FMA = 1 << 0, RP_CPU_AVX512F = 1 << 1 };
-
-uint32_t rp_cpu_features(void);
-
 /* best[lane] = max(best[lane], max over the document's tokens of <query token in lane, token>), for one
  * query block of `lanes` lanes (a multiple of the row's vector) and one document[D][K], D >= 1. */
 typedef void rp_maxsim_fn(const void *block, size_t lanes, size_t K, const void *document, size_t D,
@@ -23,7 +18,7 @@ typedef void rp_maxsim_fn(const void *block, size_t lanes, size_t K, const void 
 
 typedef struct {
     rp_level_t level;
-    uint32_t needs;             /* CPU features without which the kernels must not run */
+    uint32_t needs;             /* RP_CPU_* without which the kernels must not run */
     size_t vector;              /* query lanes of one SIMD register */
     rp_maxsim_fn *maxsim[RP_DTYPES]; /* NULL: the level below answers */
 } rp_row_t;

@@ -19,7 +19,13 @@ typedef enum { RP_F32, RP_F16, RP_BF16, RP_I8, RP_B1, RP_DTYPES } rp_dtype_t;
 /* Instruction-set levels, each better than the one before. */
 typedef enum { RP_SCALAR, RP_AVX2, RP_AVX512, RP_AMX, RP_NEON, RP_LEVELS } rp_level_t;
 
+/* What the CPU has and the operating system supports (bits of rp_cpu_features). RP_CPU_VNNI: 8-bit dot
+ * products that do not saturate, of AVX-512 or AVX. */
+enum { RP_CPU_AVX2_FMA = 1, RP_CPU_AVX512F = 2, RP_CPU_VNNI = 4 };
+
 enum { RP_OK = 0, RP_ERROR_UNSUPPORTED = -1, RP_ERROR_SHAPE = -2 };
+
+uint32_t rp_cpu_features(void);
 
 /* Bit i is set when this CPU, its operating system and this build can run level i. */
 uint32_t rp_levels_supported(void);

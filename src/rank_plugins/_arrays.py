@@ -33,6 +33,11 @@ def native_levels() -> tuple[str, ...]:
     return tuple(name for i, name in enumerate(NATIVE_LEVELS) if bits >> i & 1)
 
 
+def has_vnni() -> bool:
+    """Return whether this CPU is known to have 8-bit dot products that do not saturate."""
+    return lib is not None and bool(lib.rp_cpu_features() & lib.RP_CPU_VNNI)
+
+
 def level_that_answers(level: str) -> str:
     """Return the level whose float32 kernel runs when `level` is asked for, as the C core tells it."""
     if level == "numpy":

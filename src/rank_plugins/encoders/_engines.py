@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rank_plugins._arrays import has_vnni
 from rank_plugins._extras import importable, require
 from rank_plugins.errors import InputError, StoreError
 
@@ -35,8 +36,9 @@ class OnnxRuntime:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # CPUs without VNNI would saturate sums of unsigned times signed bytes; this keeps them exact.
-        # options.add_session_config_entry("session.x64quantprecision", "1")
+        if not has_vnni():
+            # onnxruntime's fast kernels would saturate sums of products there; this mode is exact, and slower.
+            options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session: Any = runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own classes, which share no public base
