@@ -7,8 +7,13 @@
 #include <cpuid.h>
 #include <stdatomic.h>
 
-enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6 };
-enum { LEAF7_ECX_AVX512VNNI = 1 << 11, LEAF7_1_EAX_AVXVNNI = 1 << 4 }; /* older compilers lack the names */
+enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6, XCR0_AMX = 0x60000 };
+enum { /* older compilers lack the names */
+    LEAF7_ECX_AVX512VNNI = 1 << 11,
+    LEAF7_EDX_AMX_BF16 = 1 << 22,
+    LEAF7_EDX_AMX_TILE = 1 << 24,
+    LEAF7_1_EAX_AVXVNNI = 1 << 4
+};
 
 static uint64_t xcr0(void)
 {
@@ -33,6 +38,9 @@ static uint32_t detect(void)
         features |= RP_CPU_AVX512F;
     if ((features & RP_CPU_AVX512F) && (ecx & LEAF7_ECX_AVX512VNNI))
         features |= RP_CPU_VNNI;
+    const unsigned amx = LEAF7_EDX_AMX_BF16 | LEAF7_EDX_AMX_TILE;
+    if ((edx & amx) == amx && (saved & XCR0_AMX) == XCR0_AMX)
+        features |= RP_CPU_AMX_BF16;
     if ((features & RP_CPU_AVX2_FMA) && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & LEAF7_1_EAX_AVXVNNI))
         features |= RP_CPU_VNNI;
     return features;

@@ -21,7 +21,7 @@ typedef enum { RP_SCALAR, RP_AVX2, RP_AVX512, RP_AMX, RP_NEON, RP_LEVELS } rp_le
 
 /* What the CPU has and the operating system supports (bits of rp_cpu_features). RP_CPU_VNNI: 8-bit dot
  * products that do not saturate, of AVX-512 or AVX. */
-enum { RP_CPU_AVX2_FMA = 1, RP_CPU_AVX512F = 2, RP_CPU_VNNI = 4 };
+enum { RP_CPU_AVX2_FMA = 1, RP_CPU_AVX512F = 2, RP_CPU_VNNI = 4, RP_CPU_AMX_BF16 = 8 };
 
 enum { RP_OK = 0, RP_ERROR_UNSUPPORTED = -1, RP_ERROR_SHAPE = -2 };
 

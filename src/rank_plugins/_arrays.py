@@ -33,9 +33,9 @@ def native_levels() -> tuple[str, ...]:
     return tuple(name for i, name in enumerate(NATIVE_LEVELS) if bits >> i & 1)
 
 
-def has_vnni() -> bool:
-    """Return whether this CPU is known to have 8-bit dot products that do not saturate."""
-    return lib is not None and bool(lib.rp_cpu_features() & lib.RP_CPU_VNNI)
+def cpu_has(feature: str) -> bool:
+    """Return whether this CPU is known to have `feature`, as in RP_CPU_<feature> of the C core."""
+    return lib is not None and bool(lib.rp_cpu_features() & getattr(lib, f"RP_CPU_{feature}"))
 
 
 def level_that_answers(level: str) -> str:

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rank_plugins._arrays import has_vnni
+from rank_plugins._arrays import cpu_has
 from rank_plugins._extras import importable, require
+from rank_plugins._threads import usable_cores
 from rank_plugins.errors import InputError, StoreError
 
 OUTPUTS = ("last_hidden_state", "token_embeddings")
@@ -23,6 +24,9 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 class Engine(Protocol):
     """A loaded graph. `run` may be called from as many threads as wanted; each call uses one core."""
 
+    batches: bool
+    """Whether a text's vectors stay the same to the bit when texts run together."""
+
     def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return token vectors [batch, sequence, K] for ids and mask [batch, sequence]."""
         ...
@@ -31,12 +35,14 @@ class Engine(Protocol):
 class OnnxRuntime:
     """onnxruntime on the CPU, one thread per call: texts are spread over threads, not a text's arithmetic."""
 
+    batches = True
+
     def __init__(self, graph: Path) -> None:
         runtime = require("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        if not has_vnni():
+        if not cpu_has("VNNI"):
             # onnxruntime's fast kernels would saturate sums of products there; this mode is exact, and slower.
             options.add_session_config_entry("session.x64quantprecision", "1")
         try:
@@ -56,16 +62,21 @@ class OnnxRuntime:
 class OpenVino:
     """OpenVINO on the CPU, in bfloat16 where the CPU computes in it; requests are reused between calls."""
 
+    batches = False  # bfloat16 rounds by the shape of a batch
+
     def __init__(self, graph: Path) -> None:
         openvino = require("openvino")
+        passes = require("openvino.passes")
         core = openvino.Core()
-        config = {
-            "INFERENCE_NUM_THREADS": 1,
-            "NUM_STREAMS": 1,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
+        # Weights are dequantised once, here. Left in 8 bits they would be expanded at every call, and activations
+        # quantised in groups that depend on the neighbours.
+        folding = passes.Manager()
+        folding.register_pass(passes.ConstantFolding())
+        config = {"INFERENCE_NUM_THREADS": usable_cores(), "NUM_STREAMS": usable_cores()}
         try:
-            self._model: Any = core.compile_model(core.read_model(str(graph)), "CPU", config)
+            model = core.read_model(str(graph))
+            folding.run_passes(model)
+            self._model: Any = core.compile_model(model, "CPU", config)
         except Exception as error:  # OpenVINO raises bare RuntimeError
             raise StoreError(f"{graph}: OpenVINO cannot load it ({error})") from error
         self._inputs = _inputs([value.any_name for value in self._model.inputs], graph)
@@ -84,7 +95,7 @@ class OpenVino:
         return vectors
 
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"openvino": OpenVino, "onnxruntime": OnnxRuntime}
+ENGINES: dict[str, Callable[[Path], Engine]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 
 _loaded: weakref.WeakValueDictionary[tuple[str, Path], Engine] = weakref.WeakValueDictionary()
 _locks: dict[tuple[str, Path], threading.Lock] = {}
@@ -92,17 +103,21 @@ _guard = threading.Lock()
 
 
 def choose(engine: str) -> str:
-    """Return the engine to use: `engine` itself, or for "auto" the fastest that is installed.
+    """Return the engine to use: `engine` itself, or for "auto" the faster one here of those installed.
+
+    On a CPU with AMX bfloat16 in OpenVINO is faster than 8-bit integers in onnxruntime, elsewhere slower (see
+    benchmarks/end_to_end.py).
 
     Raises:
         InputError: the name is unknown.
 
     """
-    if engine != "auto":
-        if engine not in ENGINES:
-            raise InputError(f"engine: expected one of auto, {', '.join(ENGINES)}, got {engine!r}")
-        return engine
-    return next((name for name in ENGINES if importable(name)), "onnxruntime")
+    if engine == "auto":
+        fastest_first = sorted(ENGINES, key=lambda name: name != "openvino") if cpu_has("AMX_BF16") else list(ENGINES)
+        return next((name for name in fastest_first if importable(name)), "onnxruntime")
+    if engine not in ENGINES:
+        raise InputError(f"engine: expected one of auto, {', '.join(ENGINES)}, got {engine!r}")
+    return engine
 
 
 def open_graph(engine: str, graph: Path) -> Engine:

@@ -29,6 +29,9 @@ class Settings:
     """Scale every token vector to length 1."""
     query_prefix: str = ""
     document_prefix: str = ""
+    tokens_per_batch: int = 1
+    """Texts run together up to this many tokens, padding included; 1 runs them one by one. More is right only
+    for a graph in which a text never changes another's vectors: no quantisation with one scale for all."""
     graphs: dict[str, str] = dataclasses.field(default_factory=dict)
     """The graph file of each engine; "model.onnx" where an engine is not named."""
 
@@ -83,10 +86,10 @@ def read_settings(folder: Path) -> Settings:
     own = _read_json(folder / SETTINGS)
     known = {field.name for field in dataclasses.fields(Settings)}
     if own:
-        unknown = set(own) - known - {"name", "base_model", "dim"}
-        if unknown:
-            raise StoreError(f"{folder / SETTINGS}: {', '.join(sorted(unknown))} not known; update rank-plugins")
-        return Settings(**{key: value for key, value in own.items() if key in known})
+        if not known.issuperset(own):
+            unknown = ", ".join(sorted(set(own) - known))
+            raise StoreError(f"{folder / SETTINGS}: {unknown} not known; update rank-plugins")
+        return Settings(**own)
     lengths = [
         _read_json(folder / "sentence_bert_config.json").get("max_seq_length"),
         _read_json(folder / "tokenizer_config.json").get("model_max_length"),
@@ -118,6 +121,7 @@ def fingerprint(folder: Path, settings: Settings, long_documents: str) -> str:
     names = {name for name in names if name.endswith((".onnx", ".onnx_data", ".bin")) or name == "tokenizer.json"}
     parts = {name: sums.get(name) or _sha256(folder / name) for name in names}
     rest: dict[str, Any] = dataclasses.asdict(settings) | {"long_documents": long_documents}
+    del rest["graphs"], rest["tokens_per_batch"]
     return hashlib.sha256(json.dumps([parts, rest], sort_keys=True).encode()).hexdigest()[:32]
 
 

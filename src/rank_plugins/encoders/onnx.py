@@ -25,7 +25,6 @@ from rank_plugins.errors import InputError, RankPluginsError
 
 MINILM = Path(__file__).parent / "minilm"
 LONG_DOCUMENTS = ("windows", "first")
-TOKENS_PER_BATCH = 2048
 
 _log = logging.getLogger(__name__)
 
@@ -152,8 +151,9 @@ class OnnxEncoder:
             self._fill(values, starts, windows, batch)
             advance(len(batch))
 
+        budget = self._settings.tokens_per_batch if self._graph and self._graph.batches else 1
         with progress(len(windows), "text", show=show_progress) as advance:
-            run_each(work, _batches(lengths), thread_count(self._threads))
+            run_each(work, _batches(lengths, budget), thread_count(self._threads))
         return TokenEmbeddings(values, np.concatenate(([0], np.cumsum(tokens))))
 
     def _fill(
@@ -184,12 +184,12 @@ class OnnxEncoder:
         return graph.run(ids, mask)
 
 
-def _batches(lengths: NDArray[np.int64]) -> list[list[int]]:
-    """Group windows of about equal length, longest first, each at most TOKENS_PER_BATCH tokens with its padding."""
+def _batches(lengths: NDArray[np.int64], budget: int) -> list[list[int]]:
+    """Group windows of about equal length, longest first, each group at most `budget` tokens with its padding."""
     batches: list[list[int]] = []
     width = 0
     for i in np.argsort(-lengths, kind="stable").tolist():
-        if not batches or (len(batches[-1]) + 1) * width > TOKENS_PER_BATCH:
+        if not batches or (len(batches[-1]) + 1) * width > budget:
             batches.append([])
             width = int(lengths[i])
         batches[-1].append(i)
