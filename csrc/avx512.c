@@ -27,6 +27,10 @@ TARGET static inline __attribute__((always_inline)) void tile_f32(
 #pragma GCC unroll 2
         for (size_t v = 0; v < vectors; v++)
             q[v] = _mm512_loadu_ps(query + v * VECTOR);
+        if (k % RP_LINE_F32 == 0)
+#pragma GCC unroll 12
+            for (size_t r = 0; r < rows; r++)
+                rp_prefetch_f32(document, (rows + r) * K + k);
 #pragma GCC unroll 12
         for (size_t r = 0; r < rows; r++) {
             const __m512 d = _mm512_set1_ps(document[r * K + k]);

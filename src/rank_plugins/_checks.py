@@ -13,6 +13,7 @@ from rank_plugins.errors import InputError, InputTypeError
 # Beyond this the float32 dot product of two vectors could overflow and hide a maximum.
 LARGEST = 1e15
 CONVERTED = ("float16", "float32", "float64")
+FLOAT32 = np.dtype(np.float32)
 
 
 def float_array(value: ArrayLike, what: str, shape: str) -> NDArray[np.float32]:
@@ -29,34 +30,35 @@ def float_array(value: ArrayLike, what: str, shape: str) -> NDArray[np.float32]:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"{what}: expected a float array {shape}, got {type(value).__name__} ({error})") from None
-    if array.dtype.name not in CONVERTED:
+    if array.dtype != FLOAT32 and array.dtype.name not in CONVERTED:
         raise InputTypeError(
             f"{what}: expected dtype {', '.join(CONVERTED)}, got {array.dtype.name}; convert it with .astype('float32')"
         )
     axes = shape.count(",") + 1
     if array.ndim != axes:
         raise InputError(f"{what}: expected {axes} axes {shape}, got shape {array.shape}")
-    wide = array
+    if array.dtype == FLOAT32 and array.flags.c_contiguous:
+        check_values(array, what, array)
+        return array
     with np.errstate(over="ignore"):  # a float64 too large becomes inf, which is refused below
-        array = np.ascontiguousarray(array, dtype=np.float32)
-    check_values(array, what, wide)
-    return array
+        converted = np.ascontiguousarray(array, dtype=np.float32)
+    check_values(converted, what, array)
+    return converted
 
 
-def check_values(array: NDArray[np.float32], what: str, shown: NDArray[Any] | None = None) -> None:
+def check_values(array: NDArray[np.float32], what: str, shown: NDArray[Any]) -> None:
     """Refuse values that are NaN, infinite or so large that a dot product could overflow.
 
     `shown` is the array to quote in the message, before conversion.
     """
     flat = array.reshape(-1)
     # One pass at memory speed settles nearly every array: a finite, small sum of squares has no bad term.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.vdot(flat, flat) < LARGEST:
-            return
+    if np.vdot(flat, flat) < LARGEST:
+        return
     bad = np.flatnonzero(~(np.abs(flat) <= LARGEST))
     if bad.size:
         place = tuple(int(axis) for axis in np.unravel_index(bad[0], array.shape))
-        value = (array if shown is None else shown)[place]
+        value = shown[place]
         raise InputError(
             f"{what}: expected finite values of at most {LARGEST:g}, got {value:g} at {list(place)}"
             f" ({bad.size} such of {flat.size}); remove or repair them"
