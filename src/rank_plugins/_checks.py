@@ -28,7 +28,7 @@ def float_array(value: ArrayLike, what: str, shape: str) -> NDArray[np.float32]:
     """
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor that needs its gradient
         raise InputTypeError(f"{what}: expected a float array {shape}, got {type(value).__name__} ({error})") from None
     if array.dtype != FLOAT32 and array.dtype.name not in CONVERTED:
         raise InputTypeError(

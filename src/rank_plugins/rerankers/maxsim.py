@@ -57,19 +57,21 @@ class MaxSimReranker(Reranker):
         """
         if score not in SCORES:
             raise InputError(f"score: expected one of {', '.join(SCORES)}, got {score!r}")
-        if not isinstance(encoder, (str, os.PathLike, Encoder)):
-            raise InputTypeError(f"encoder: expected a name, a folder or an Encoder, got {type(encoder).__name__}")
-        if encoder_options and isinstance(encoder, Encoder):
-            raise InputTypeError(f"encoder: {', '.join(encoder_options)} cannot change an Encoder that is already made")
         thread_count(threads)
         self._load: Callable[[], Encoder] | None = None
-        if not isinstance(encoder, Encoder):
+        self._encoder: Encoder | None = None
+        if isinstance(encoder, (str, os.PathLike)):
             self._load = encoders.prepare(encoder, encoder_options, defaults={"threads": threads})
+        elif not callable(getattr(encoder, "encode_documents", None)):  # isinstance would ask for dim and fingerprint
+            raise InputTypeError(f"encoder: expected a name, a folder or an Encoder, got {type(encoder).__name__}")
+        elif encoder_options:
+            raise InputTypeError(f"encoder: {', '.join(encoder_options)} cannot change an Encoder that is already made")
+        else:
+            self._encoder = encoder
         self._mean = score == "mean"
         self._threads = threads
         self._show_progress = show_progress
         self._lock = threading.Lock()
-        self._encoder: Encoder | None = encoder if isinstance(encoder, Encoder) else None
 
     @property
     def encoder(self) -> Encoder:
