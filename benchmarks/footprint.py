@@ -45,7 +45,7 @@ def measure(requirements: list[str]) -> dict[str, Any]:
         code = "import sysconfig; print(sysconfig.get_path('purelib'))"
         site = Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
         before = size(site)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-compile", *requirements], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
         packages = sorted(path.name.split("-")[0].lower() for path in site.glob("*.dist-info"))
         megabytes = (size(site) - before) / 1e6
         imported = seconds(python, "import rank_plugins") - seconds(python, "pass")
@@ -53,8 +53,8 @@ def measure(requirements: list[str]) -> dict[str, Any]:
 
 
 def size(folder: Path) -> int:
-    """Return the bytes of all files below `folder`, compiled Python left out."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    """Return the bytes of all files below `folder`."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def main() -> int:

@@ -1,13 +1,13 @@
 """A pluggable reranking backend: MaxSim on a C SIMD core, encoders, rerankers."""
 
-from importlib.metadata import version as _version
+from __future__ import annotations
 
 from rank_plugins import simd
 from rank_plugins._maxsim import maxsim
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputError, InputTypeError, MissingExtraError, RankPluginsError, StoreError
 
-__version__ = _version("rank-plugins")
+__version__: str
 __all__ = [
     "InputError",
     "InputTypeError",
@@ -19,3 +19,12 @@ __all__ = [
     "maxsim",
     "simd",
 ]
+
+
+def __getattr__(name: str) -> str:
+    """Read the version from the metadata when asked: that import alone takes longer than all of this package."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("rank-plugins")
