@@ -19,6 +19,8 @@ pytest.importorskip("tokenizers", reason="needs the extra onnx")
 from rank_plugins import InputError, InputTypeError, MissingExtraError, RankPluginsError, StoreError, encoders
 from rank_plugins._extras import importable
 from rank_plugins.encoders import Encoder
+from rank_plugins.encoders._engines import choose
+from rank_plugins.encoders._tokenize import WindowTokenizer
 from rank_plugins.encoders.onnx import MINILM, OnnxEncoder, minilm
 from rank_plugins.rerankers.maxsim import MaxSimReranker
 from rank_plugins.testing import DOCUMENTS, ODD_TEXTS, RerankerContract
@@ -200,6 +202,83 @@ def test_a_folder_works_by_path(folder):
     (folder / "int8.onnx").rename(folder / "model.onnx")
     (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 64}))
     assert OnnxEncoder(folder, engine="onnxruntime", long_documents="first").encode_documents([LONG]).tokens[0] == 64
+
+
+@pytest.fixture
+def lookup(tmp_path):
+    """Return the folder of a model whose vectors are known: row `id` of a table, in a graph as others export it."""
+    onnx = pytest.importorskip("onnx", reason="builds the model")
+    folder = tmp_path / "lookup"
+    folder.mkdir()
+    shutil.copy(MINILM / "tokenizer.json", folder)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 16}))
+    table = np.random.default_rng(5).standard_normal((30522, 8), np.float32)
+
+    def save(*inputs):
+        node = onnx.helper.make_node("Gather", ["table", "input_ids"], ["token_embeddings"])
+        tensors = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["b", "s"]) for name in inputs]
+        output = onnx.helper.make_tensor_value_info("token_embeddings", onnx.TensorProto.FLOAT, ["b", "s", 8])
+        graph = onnx.helper.make_graph([node], "g", tensors, [output], [onnx.numpy_helper.from_array(table, "table")])
+        opset = [onnx.helper.make_opsetid("", 17)]
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), folder / "model.onnx")
+
+    save("input_ids", "attention_mask", "token_type_ids")
+    return folder, table, save
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_windows_of_a_model_of_other_making(lookup, engine):
+    """Each window has its special tokens, repeats the overlap, and vectors are the table's rows at length 1."""
+    if not importable(engine):
+        pytest.skip(f"{engine} is not installed")
+    folder, table, _ = lookup
+    (folder / "encoder.json").write_text(json.dumps({"max_length": 6, "overlap": 1, "document_prefix": "a "}))
+    words = ["b", "c", "d", "e", "f", "g", "h"]
+    encoder = OnnxEncoder(folder, engine=engine)
+    ids = [WindowTokenizer(folder, 99, 0).windows([w], first_only=True, threads=1)[0][0].ids[1] for w in ["a", *words]]
+    expected = [[101, *window, 102] for window in (ids[0:4], ids[3:7], ids[6:8])]
+    rows = table[np.concatenate(expected)]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    assert encoder.encode_documents([" ".join(words), "b"])[0] == pytest.approx(rows, abs=1e-2)
+    assert encoder.encode_documents([" ".join(words)]).tokens.tolist() == [6 + 6 + 4]
+    with pytest.warns(UserWarning, match="longer than 6 tokens"):
+        assert encoder.encode_queries(["b c d e f g"]).tokens.tolist() == [6]
+
+
+def test_a_model_without_settings_takes_its_own_limits(lookup):
+    """tokenizer_config.json says how long a window is; texts run one by one."""
+    folder, _, _ = lookup
+    encoder = OnnxEncoder(folder, engine="onnxruntime", long_documents="first")
+    assert encoder.encode_documents([LONG, "b"]).tokens.tolist() == [16, 3]
+    assert encoder.dim == 8
+
+
+def test_a_graph_with_other_inputs_is_refused(lookup):
+    """A graph that is no text encoder is named with its inputs."""
+    folder, _, save = lookup
+    save("input_ids", "pixel_values")
+    with pytest.raises(StoreError, match="expected inputs among input_ids.*got input_ids, pixel_values"):
+        OnnxEncoder(folder, engine="onnxruntime")
+
+
+def test_a_hub_name_is_fetched(lookup, monkeypatch):
+    """What is no folder here goes to huggingface_hub, which gives a folder; only model files are asked for."""
+    hub = pytest.importorskip("huggingface_hub", reason="needs the extra hub")
+    asked = []
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, **options: asked.append((name, options)) or lookup[0])
+    assert OnnxEncoder("somebody/model", engine="onnxruntime").dim == 8
+    assert asked[0][0] == "somebody/model"
+    assert not [pattern for pattern in asked[0][1]["allow_patterns"] if "pickle" in pattern or pattern.endswith(".pt")]
+
+
+@pytest.mark.parametrize(("amx", "engine"), [(True, "openvino"), (False, "onnxruntime")])
+def test_auto_takes_the_faster_engine(monkeypatch, amx, engine):
+    """bfloat16 is the faster one on CPUs with AMX only; with one engine installed there is no choice."""
+    monkeypatch.setattr("rank_plugins.encoders._engines.cpu_has", lambda feature: amx and feature == "AMX_BF16")
+    monkeypatch.setattr("rank_plugins.encoders._engines.importable", lambda _: True)
+    assert choose("auto") == engine
+    monkeypatch.setattr("rank_plugins.encoders._engines.importable", lambda name: name != engine)
+    assert choose("auto") != engine
 
 
 def flip(path, place=-1):
