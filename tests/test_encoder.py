@@ -240,7 +240,7 @@ def test_windows_of_a_model_of_other_making(lookup, engine):
     rows = table[np.concatenate(expected)]
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     assert encoder.encode_documents([" ".join(words), "b"])[0] == pytest.approx(rows, abs=1e-2)
-    assert encoder.encode_documents([" ".join(words)]).tokens.tolist() == [6 + 6 + 4]
+    assert encoder.encode_documents([" ".join(words), " "]).tokens.tolist() == [6 + 6 + 4, 0]
     with pytest.warns(UserWarning, match="longer than 6 tokens"):
         assert encoder.encode_queries(["b c d e f g"]).tokens.tolist() == [6]
 

@@ -109,7 +109,7 @@ class OnnxEncoder:
             InputTypeError: not a list of str.
 
         """
-        cleaned = [self._settings.query_prefix + text for text in self._texts(texts, "queries")]
+        cleaned = _prefixed(clean_texts(texts, "queries"), self._settings.query_prefix)
         windows, long = self._tokenizer.windows(cleaned, first_only=True, threads=thread_count(self._threads))
         if long and not self._warned.is_set():
             self._warned.set()
@@ -128,17 +128,13 @@ class OnnxEncoder:
             InputTypeError: not a list of str.
 
         """
-        cleaned = [self._settings.document_prefix + text for text in self._texts(texts, "documents")]
+        cleaned = _prefixed(clean_texts(texts, "documents"), self._settings.document_prefix)
         windows, long = self._tokenizer.windows(
             cleaned, first_only=self._first_only, threads=thread_count(self._threads)
         )
         if long:
             _log.info("%d of %d documents are longer than %d tokens", len(long), len(texts), self._settings.max_length)
         return self._encode(len(cleaned), windows, show_progress=show_progress)
-
-    def _texts(self, texts: Sequence[str], what: str) -> list[str]:
-        """Return the texts cleaned, and "" for those that are only whitespace."""
-        return [text if text.strip() else "" for text in clean_texts(texts, what)]
 
     def _encode(self, count: int, windows: Sequence[Window], *, show_progress: bool) -> TokenEmbeddings:
         lengths = np.fromiter((len(window.ids) for window in windows), np.int64, len(windows))
@@ -182,6 +178,11 @@ class OnnxEncoder:
         if graph is None:
             raise RankPluginsError(f"{self!r} is closed; make another one")
         return graph.run(ids, mask)
+
+
+def _prefixed(texts: Sequence[str], prefix: str) -> list[str]:
+    """Return the texts behind the prefix of their role; what is only whitespace becomes "", which has no token."""
+    return [prefix + text if text.strip() else "" for text in texts]
 
 
 def _batches(lengths: NDArray[np.int64], budget: int) -> list[list[int]]:
