@@ -7,8 +7,9 @@ uses standard operators only; it is for OpenVINO.
 
     python scripts/export_minilm.py --out src/rank_plugins/encoders/minilm [--data FOLDER]
 
-The bytes written are the same on every run. Afterwards both graphs are compared with sentence-transformers in
-float32; a graph outside the bounds of `verify_minilm` makes the script fail. It converts this one model and no other.
+The bytes written are the same on every run; on another kind of CPU the last bit of some biases may differ.
+Afterwards both graphs are compared with sentence-transformers in float32; a graph outside the bounds of
+`verify_minilm` makes the script fail. It converts this one model and no other.
 
 Shapes: B texts, S positions, T = B * S tokens, K input and N output channels of a weight matrix.
 """
