@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rank_plugins import InputError, InputTypeError, TokenEmbeddings
-from rank_plugins.embeddings import concatenate
 
 VALUES = np.arange(12, dtype=np.float32).reshape(6, 2)
 
@@ -68,15 +67,6 @@ def test_from_padded():
     mask = [[1, 1, 0], [0, 1, 1]]
     assert lists(TokenEmbeddings.from_padded(holes, mask=mask)) == [padded[0, :2].tolist(), padded[1, 1:].tolist()]
     assert lists(TokenEmbeddings.from_padded(padded, lengths=[0, 3])) == [[], padded[1].tolist()]
-
-
-def test_concatenate_keeps_documents_in_order():
-    """Parts follow one another, empty lists of any dimension add nothing."""
-    first, second = TokenEmbeddings(VALUES, [0, 2, 6])[[1]], TokenEmbeddings(VALUES, [0, 6])
-    joined = concatenate([first, TokenEmbeddings.from_list([]), second])
-    assert lists(joined) == [VALUES[2:].tolist(), VALUES.tolist()]
-    with pytest.raises(InputError, match="expected parts of one dimension, got"):
-        concatenate([first, TokenEmbeddings(np.ones((1, 3), np.float32), [0, 1])])
 
 
 @pytest.mark.parametrize(

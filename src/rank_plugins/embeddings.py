@@ -195,26 +195,6 @@ class TokenEmbeddings:
         return np.concatenate(documents), offsets
 
 
-def concatenate(parts: Sequence[TokenEmbeddings]) -> TokenEmbeddings:
-    """Return the documents of all parts, in order, as one TokenEmbeddings; nothing is copied.
-
-    Raises:
-        InputError: no parts, or parts of different dimension.
-
-    """
-    dims = {part.dim for part in parts if len(part)} or {part.dim for part in parts}
-    if len(dims) != 1:
-        raise InputError(f"concatenate: expected parts of one dimension, got {sorted(dims)}")
-    segments: list[NDArray[np.float32]] = []
-    segment = []
-    for part in parts:
-        segment.append(part._segment + len(segments))
-        segments.extend(part._segments)
-    starts = np.concatenate([part._starts for part in parts])
-    tokens = np.concatenate([part._tokens for part in parts])
-    return TokenEmbeddings._of(tuple(segments), np.concatenate(segment), starts, tokens, dims.pop())
-
-
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
