@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * MaxSim of one query against N ragged documents: the only loop over documents. Kernels see one query
- * block and one document; sums over query tokens are taken here, in query order and in double, so every
- * level adds up alike. */
+ * MaxSim of M queries against N ragged documents: the only loop over documents. Documents are the outer loop,
+ * so that a document's bytes come from memory once for all queries. Kernels see one query block and one
+ * document; a block may hold tokens of several queries. Sums over query tokens are taken here, in query order
+ * and in double, so every level adds up alike. */
 #include "kernels.h"
 
 #include <math.h>
-#include <string.h>
-
-static size_t element_size(int dtype) { return dtype == RP_F32 ? sizeof(float) : 0; }
 
 /* Lanes of the block that starts at query token `start`. */
 static size_t block_lanes(const rp_row_t *row, size_t Q, size_t start)
@@ -16,14 +14,105 @@ static size_t block_lanes(const rp_row_t *row, size_t Q, size_t start)
     return (used + row->vector - 1) / row->vector * row->vector;
 }
 
-/* Bytes of all blocks, 0 when they do not fit in a size_t. Only the last block may be short. */
-static size_t packed_size(const rp_row_t *row, int dtype, size_t Q, size_t K)
+/* Bytes of all blocks, 0 when they do not fit in a size_t or a kernel's sums in 32 bits. Only the last block
+ * may be short. */
+size_t rp_row_packed_size(const rp_row_t *row, int dtype, size_t Q, size_t K)
 {
-    const size_t element = element_size(dtype);
-    if (!row || !element || Q == 0 || K == 0 || Q > SIZE_MAX / 2 / element / K - RP_BLOCK)
+    enum { LARGEST_I8 = 1 << 16 }; /* 2^16 products of at most 2^14 */
+    if (!row || Q == 0 || K == 0 || K > SIZE_MAX / 64 || (dtype == RP_I8 && K > LARGEST_I8))
+        return 0;
+    const size_t words = rp_block_words(row->kernels[dtype].layout, dtype, K);
+    if (words > SIZE_MAX / 8 || Q > SIZE_MAX / 8 / words - RP_BLOCK)
         return 0;
     const size_t last = (Q - 1) / RP_BLOCK * RP_BLOCK;
-    return (last + block_lanes(row, Q, last)) * K * element;
+    return (last + block_lanes(row, Q, last)) * words * 4;
+}
+
+int rp_row_pack(const rp_row_t *row, int dtype, const void *query, size_t Q, size_t K, void *packed)
+{
+    if (!row)
+        return RP_ERROR_UNSUPPORTED;
+    if (!rp_row_packed_size(row, dtype, Q, K))
+        return RP_ERROR_SHAPE;
+    const rp_layout_t layout = row->kernels[dtype].layout;
+    const size_t token = rp_query_bytes(dtype, K), words = rp_block_words(layout, dtype, K);
+    char *out = packed;
+    for (size_t start = 0; start < Q; start += RP_BLOCK) {
+        const size_t lanes = block_lanes(row, Q, start);
+        rp_pack_block(layout, dtype, (const char *)query + start * token, Q - start < lanes ? Q - start : lanes, K,
+                      lanes, out);
+        out += lanes * words * 4;
+    }
+    return RP_OK;
+}
+
+/* Writes the scores of one document of D >= 1 tokens, one per query, `stride` apart. */
+static void score(const rp_row_t *row, int dtype, const char *packed, size_t K, const int64_t *queries, size_t M,
+                  const float *query_scales, const void *document, const void *scales, size_t D, float *scores,
+                  size_t stride)
+{
+    const rp_kernel_t kernel = row->kernels[dtype];
+    const size_t words = rp_block_words(kernel.layout, dtype, K), Q = (size_t)queries[M];
+    double sum = 0;
+    for (size_t start = 0, m = 0; start < Q; start += RP_BLOCK) {
+        float best[RP_BLOCK];
+        const size_t lanes = block_lanes(row, Q, start);
+        for (size_t lane = 0; lane < lanes; lane++)
+            best[lane] = -INFINITY;
+        kernel.maxsim(packed, lanes, K, document, scales, D, best);
+        packed += lanes * words * 4;
+        for (size_t lane = 0, i = start; lane < lanes && i < Q; lane++, i++) {
+            sum += query_scales ? (double)query_scales[i] * (double)best[lane] : (double)best[lane];
+            if ((int64_t)i + 1 == queries[m + 1]) {
+                scores[m++ * stride] = (float)sum;
+                sum = 0;
+            }
+        }
+    }
+}
+
+/* Documents may lie scattered: the first lines of the next one are fetched while this one is scored. */
+static void fetch(uintptr_t document, size_t bytes)
+{
+#if defined(__GNUC__)
+    enum { FETCHED = 4096 };
+    for (size_t at = 0; at < bytes && at < FETCHED; at += RP_LINE)
+        rp_prefetch((const void *)document, at);
+#endif
+}
+
+int rp_row_maxsim(const rp_row_t *row, int dtype, const void *packed, size_t K, const int64_t *queries, size_t M,
+                  const float *query_scales, const uintptr_t *documents, const uintptr_t *scales,
+                  const int64_t *tokens, size_t N, float *scores, size_t stride)
+{
+    if (!row)
+        return RP_ERROR_UNSUPPORTED;
+    if (M == 0 || queries[0] != 0 || (dtype == RP_I8 && N && !scales))
+        return RP_ERROR_SHAPE;
+    for (size_t m = 0; m < M; m++)
+        if (queries[m + 1] <= queries[m])
+            return RP_ERROR_SHAPE;
+    if (!rp_row_packed_size(row, dtype, (size_t)queries[M], K))
+        return RP_ERROR_SHAPE;
+    for (size_t n = 0; n < N; n++)
+        if (tokens[n] < 0)
+            return RP_ERROR_SHAPE;
+    const size_t bytes = rp_document_bytes(dtype, K);
+    if (row->begin)
+        row->begin();
+    for (size_t n = 0; n < N; n++) {
+        if (n + 1 < N)
+            fetch(documents[n + 1], (size_t)tokens[n + 1] * bytes);
+        if (tokens[n])
+            score(row, dtype, packed, K, queries, M, query_scales, (const void *)documents[n],
+                  scales ? (const void *)scales[n] : NULL, (size_t)tokens[n], scores + n, stride);
+        else
+            for (size_t m = 0; m < M; m++)
+                scores[m * stride + n] = -INFINITY;
+    }
+    if (row->end)
+        row->end();
+    return RP_OK;
 }
 
 int rp_maxsim_level(int level, int dtype)
@@ -34,64 +123,18 @@ int rp_maxsim_level(int level, int dtype)
 
 size_t rp_maxsim_packed_size(int level, int dtype, size_t Q, size_t K)
 {
-    return packed_size(rp_row(level, dtype), dtype, Q, K);
+    return rp_row_packed_size(rp_row(level, dtype), dtype, Q, K);
 }
 
 int rp_maxsim_pack(int level, int dtype, const void *query, size_t Q, size_t K, void *packed)
 {
-    const rp_row_t *row = rp_row(level, dtype);
-    if (!row)
-        return RP_ERROR_UNSUPPORTED;
-    if (!packed_size(row, dtype, Q, K))
-        return RP_ERROR_SHAPE;
-    const char *source = query;
-    float *out = packed;
-    for (size_t start = 0; start < Q; start += RP_BLOCK) {
-        const size_t lanes = block_lanes(row, Q, start);
-        for (size_t lane = 0; lane < lanes; lane++)
-            for (size_t k = 0; k < K; k++) {
-                float value = 0;
-                if (start + lane < Q)
-                    memcpy(&value, source + ((start + lane) * K + k) * sizeof value, sizeof value);
-                out[k * lanes + lane] = value;
-            }
-        out += lanes * K;
-    }
-    return RP_OK;
+    return rp_row_pack(rp_row(level, dtype), dtype, query, Q, K, packed);
 }
 
-static float score(const rp_row_t *row, int dtype, const char *packed, size_t Q, size_t K,
-                   const void *document, size_t D)
+int rp_maxsim(int level, int dtype, const void *packed, size_t K, const int64_t *queries, size_t M,
+              const float *query_scales, const uintptr_t *documents, const uintptr_t *scales,
+              const int64_t *tokens, size_t N, float *scores, size_t stride)
 {
-    const size_t element = element_size(dtype);
-    double sum = 0;
-    for (size_t start = 0; start < Q; start += RP_BLOCK) {
-        float best[RP_BLOCK];
-        const size_t lanes = block_lanes(row, Q, start);
-        for (size_t lane = 0; lane < lanes; lane++)
-            best[lane] = -INFINITY;
-        row->maxsim[dtype](packed, lanes, K, document, D, best);
-        for (size_t lane = 0; lane < lanes && start + lane < Q; lane++)
-            sum += best[lane];
-        packed += lanes * K * element;
-    }
-    return (float)sum;
-}
-
-int rp_maxsim(int level, int dtype, const void *packed, size_t Q, size_t K,
-              const uintptr_t *documents, const int64_t *tokens, size_t N, float *scores)
-{
-    const rp_row_t *row = rp_row(level, dtype);
-    if (!row)
-        return RP_ERROR_UNSUPPORTED;
-    if (!packed_size(row, dtype, Q, K))
-        return RP_ERROR_SHAPE;
-    for (size_t n = 0; n < N; n++) {
-        if (tokens[n] < 0)
-            return RP_ERROR_SHAPE;
-        scores[n] = tokens[n] == 0 ? -INFINITY
-                                   : score(row, dtype, packed, Q, K, (const void *)documents[n],
-                                           (size_t)tokens[n]);
-    }
-    return RP_OK;
+    return rp_row_maxsim(rp_row(level, dtype), dtype, packed, K, queries, M, query_scales, documents, scales,
+                         tokens, N, scores, stride);
 }

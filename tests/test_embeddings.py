@@ -20,7 +20,7 @@ def test_documents_are_runs_of_rows():
     """Document i is values[offsets[i]:offsets[i + 1]], and may be empty."""
     embeddings = TokenEmbeddings(VALUES, [0, 2, 2, 6])
     assert lists(embeddings) == [VALUES[:2].tolist(), [], VALUES[2:].tolist()]
-    assert (len(embeddings), embeddings.dim, embeddings.dtype) == (3, 2, np.float32)
+    assert (len(embeddings), embeddings.dim, embeddings.dtype) == (3, 2, "float32")
     assert embeddings.tokens.tolist() == [2, 0, 4]
     assert repr(embeddings) == "TokenEmbeddings(3 documents, 6 tokens, 2 x float32)"
 

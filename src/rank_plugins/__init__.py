@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rank_plugins import simd
-from rank_plugins._maxsim import maxsim
+from rank_plugins import quantize, simd
+from rank_plugins._maxsim import maxsim, maxsim_alignment, maxsim_batch
+from rank_plugins._topk import maxsim_top_k
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputError, InputTypeError, MissingExtraError, RankPluginsError, StoreError
 
@@ -17,6 +18,10 @@ __all__ = [
     "TokenEmbeddings",
     "__version__",
     "maxsim",
+    "maxsim_alignment",
+    "maxsim_batch",
+    "maxsim_top_k",
+    "quantize",
     "simd",
 ]
 

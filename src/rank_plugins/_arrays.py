@@ -6,7 +6,6 @@ Everything here expects checked input (see embeddings.py and _maxsim.py): C trus
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,8 @@ except ModuleNotFoundError as error:  # built without a C compiler
     ffi = lib = None
 
 NATIVE_LEVELS = ("scalar", "avx2", "avx512", "amx", "neon")  # in the order of rp_level_t
+KERNELS = ("F32", "F16", "BF16", "I8", "B1", "F32_B1")  # in the order of rp_dtype_t
+ALIGNMENT = 64  # bytes: a cache line, and a whole AVX-512 register
 
 
 @functools.cache
@@ -38,49 +39,82 @@ def cpu_has(feature: str) -> bool:
     return lib is not None and bool(lib.rp_cpu_features() & getattr(lib, f"RP_CPU_{feature}"))
 
 
-def level_that_answers(level: str) -> str:
-    """Return the level whose float32 kernel runs when `level` is asked for, as the C core tells it."""
+def level_that_answers(level: str, kernel: str = "F32") -> str:
+    """Return the level whose kernel for `kernel` runs when `level` is asked for, as the C core tells it."""
     if level == "numpy":
         return level
-    return NATIVE_LEVELS[_checked(lib.rp_maxsim_level(NATIVE_LEVELS.index(level), lib.RP_F32), level)]
+    return NATIVE_LEVELS[
+        _checked(lib.rp_maxsim_level(NATIVE_LEVELS.index(level), KERNELS.index(kernel)), level, kernel)
+    ]
 
 
 def addresses(
-    segments: Sequence[NDArray[np.float32]], segment: NDArray[np.int64], starts: NDArray[np.int64], dim: int
+    segments: tuple[NDArray[Any], ...], segment: NDArray[np.int64], starts: NDArray[np.int64], row_bytes: int
 ) -> NDArray[np.uintp]:
     """Return where each document's first element lies; the arrays must outlive every use of it."""
-    bases = np.fromiter((array.__array_interface__["data"][0] for array in segments), np.uintp, len(segments))
-    return bases[segment] + starts.astype(np.uintp) * np.uintp(dim * 4)
+    bases = np.fromiter((array.ctypes.data for array in segments), np.uintp, len(segments))
+    return bases[segment] + starts.astype(np.uintp) * np.uintp(row_bytes)
 
 
-class PackedQuery:
-    """A query [Q, K] in the layout of one level's kernels; made once per call, read by every thread."""
+class PackedQueries:
+    """M queries in the layout of one level's kernels; made once per call, read by every thread."""
 
-    def __init__(self, level: str, query: NDArray[np.float32]) -> None:
-        """Pack `query`, C-contiguous float32 [Q, K], for the native level of that name."""
-        self._level = NATIVE_LEVELS.index(level)
-        self._shape = query.shape
-        size = lib.rp_maxsim_packed_size(self._level, lib.RP_F32, *query.shape)
-        self._packed = np.empty(size, np.uint8)
-        pointers = ffi.from_buffer(query), ffi.from_buffer(self._packed)
-        _checked(lib.rp_maxsim_pack(self._level, lib.RP_F32, pointers[0], *query.shape, pointers[1]), level)
+    def __init__(
+        self,
+        level: str,
+        kernel: str,
+        values: NDArray[Any],
+        dim: int,
+        offsets: NDArray[np.int64],
+        scales: NDArray[np.float32] | None,
+    ) -> None:
+        """Pack `values`, C-contiguous rows [Q, ...] of the type that `kernel` names.
 
-    def maxsim(self, documents: NDArray[np.uintp], tokens: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
-        """Write the score of each document to `scores`; the GIL is released meanwhile."""
-        result = lib.rp_maxsim(
-            self._level,
-            lib.RP_F32,
-            ffi.from_buffer(self._packed),
-            *self._shape,
-            ffi.from_buffer("uintptr_t[]", documents),
-            ffi.from_buffer("int64_t[]", tokens),
-            len(scores),
-            ffi.from_buffer("float[]", scores, require_writable=True),
+        Query m is rows offsets[m] to offsets[m + 1]; `scales` float32 [Q] or None.
+        """
+        self._shape = (NATIVE_LEVELS.index(level), KERNELS.index(kernel)), dim
+        self._names = level, kernel
+        self._offsets, self._scales = offsets, scales
+        kind = self._shape[0]
+        size = lib.rp_maxsim_packed_size(*kind, len(values), dim)
+        room = np.empty(size + ALIGNMENT, np.uint8)
+        self._packed = room[-room.ctypes.data % ALIGNMENT :]
+        _checked(
+            lib.rp_maxsim_pack(*kind, ffi.from_buffer(values), len(values), dim, ffi.from_buffer(self._packed)),
+            *self._names,
         )
-        _checked(result, NATIVE_LEVELS[self._level])
+
+    def maxsim(
+        self,
+        documents: NDArray[np.uintp],
+        scales: NDArray[np.uintp] | None,
+        tokens: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        part: tuple[int, int],
+    ) -> None:
+        """Write the scores of documents part[0] ... part[1] - 1 into scores [M, N]; releases the GIL meanwhile."""
+        start, stop = part
+        kind, dim = self._shape
+        result = lib.rp_maxsim(
+            *kind,
+            ffi.from_buffer(self._packed),
+            dim,
+            ffi.from_buffer("int64_t[]", self._offsets),
+            len(self._offsets) - 1,
+            ffi.NULL if self._scales is None else ffi.from_buffer("float[]", self._scales),
+            ffi.from_buffer("uintptr_t[]", documents) + start,
+            ffi.NULL if scales is None else ffi.from_buffer("uintptr_t[]", scales) + start,
+            ffi.from_buffer("int64_t[]", tokens) + start,
+            stop - start,
+            ffi.from_buffer("float[]", scores, require_writable=True) + start,
+            scores.shape[1],
+        )
+        _checked(result, *self._names)
 
 
-def _checked(result: int, level: str) -> Any:
+def _checked(result: int, level: str, kernel: str) -> Any:
     if result < 0:
-        raise RankPluginsError(f"the C core refused the call at level {level} (code {result}); please report this")
+        raise RankPluginsError(
+            f"the C core refused the call at level {level} for {kernel} (code {result}); please report this"
+        )
     return result

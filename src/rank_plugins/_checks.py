@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from rank_plugins.errors import InputError, InputTypeError
 LARGEST = 1e15
 CONVERTED = ("float16", "float32", "float64")
 FLOAT32 = np.dtype(np.float32)
+# The largest magnitude allowed, as bits without the sign: the last finite float16, and LARGEST as bfloat16.
+LARGEST_HALF = {"float16": 0x7BFF, "uint16": int(np.float32(LARGEST).view(np.uint32)) >> 16}
 
 
 def float_array(value: ArrayLike, what: str, shape: str) -> NDArray[np.float32]:
@@ -34,9 +37,7 @@ def float_array(value: ArrayLike, what: str, shape: str) -> NDArray[np.float32]:
         raise InputTypeError(
             f"{what}: expected dtype {', '.join(CONVERTED)}, got {array.dtype.name}; convert it with .astype('float32')"
         )
-    axes = shape.count(",") + 1
-    if array.ndim != axes:
-        raise InputError(f"{what}: expected {axes} axes {shape}, got shape {array.shape}")
+    _check_axes(array, what, shape)
     if array.dtype == FLOAT32 and array.flags.c_contiguous:
         check_values(array, what, array)
         return array
@@ -63,6 +64,51 @@ def check_values(array: NDArray[np.float32], what: str, shown: NDArray[Any]) -> 
             f"{what}: expected finite values of at most {LARGEST:g}, got {value:g} at {list(place)}"
             f" ({bad.size} such of {flat.size}); remove or repair them"
         )
+
+
+def half_array(value: NDArray[Any], what: str, shape: str) -> NDArray[Any]:
+    """Return an array of 16-bit floats as C-contiguous float16, or for bfloat16 as the uint16 of its bits.
+
+    Raises:
+        InputError: another number of axes, or a value that is NaN, infinite or beyond 1e15.
+
+    """
+    _check_axes(value, what, shape)
+    array = np.ascontiguousarray(value)
+    if array.dtype.name == "bfloat16":
+        array = array.view(np.uint16)
+    bits = array.view(np.uint16).reshape(-1)
+    largest = LARGEST_HALF[array.dtype.name]
+    if bits.size and int((bits & 0x7FFF).max()) > largest:
+        bad = np.flatnonzero((bits & 0x7FFF) > largest)
+        place = [int(axis) for axis in np.unravel_index(bad[0], array.shape)]
+        raise InputError(
+            f"{what}: expected finite values of at most {LARGEST:g}, got NaN, inf or more at {place}"
+            f" ({bad.size} such of {bits.size}); remove or repair them"
+        )
+    return array
+
+
+def scale_array(value: ArrayLike, what: str, count: int) -> NDArray[np.float32]:
+    """Return the scales of `count` int8 tokens as float32.
+
+    Raises:
+        InputTypeError: not floats.
+        InputError: another number of them, or one that is negative, NaN, infinite or beyond 1e15.
+
+    """
+    array = float_array(value, what, "[T]")
+    if len(array) != count:
+        raise InputError(f"{what}: expected {count} of them (one per token), got {len(array)}")
+    if array.size and array.min() < 0:
+        raise InputError(f"{what}: expected none below 0, got {array.min():g} at [{int(array.argmin())}]")
+    return array
+
+
+def is_tensor(value: object) -> bool:
+    """Return whether `value` is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def whole_number(value: object, what: str, least: int) -> int:
@@ -100,3 +146,9 @@ def int_array(value: ArrayLike, what: str) -> NDArray[np.int64]:
     if array.ndim != 1:
         raise InputError(f"{what}: expected 1 axis, got shape {array.shape}")
     return array.astype(np.int64)
+
+
+def _check_axes(array: NDArray[Any], what: str, shape: str) -> None:
+    axes = shape.count(",") + 1
+    if array.ndim != axes:
+        raise InputError(f"{what}: expected {axes} axes {shape}, got shape {tuple(array.shape)}")

@@ -11,57 +11,80 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rank_plugins._checks import float_array, int_array
+from rank_plugins._checks import float_array, int_array, is_tensor
+from rank_plugins._rows import Rows, check_alike, check_dimension, checked_rows, read_only
 from rank_plugins.errors import InputError, InputTypeError
 
 
 class TokenEmbeddings:
     """Token embeddings of N documents, each an array [D, K] of its own length.
 
+    The elements are of one type, `dtype`:
+
+    | dtype      | an array holds                                              |
+    |------------|-------------------------------------------------------------|
+    | float32    | float32 [D, K]                                              |
+    | float16    | float16 [D, K]                                              |
+    | bfloat16   | uint16 [D, K], the bits; ml_dtypes.bfloat16 is accepted too |
+    | int8       | int8 [D, K] with one float32 scale per token                |
+    | binary     | uint8 [D, ceil(K / 8)], a bit per dimension as numpy.packbits orders them, set where positive |
+
     Inside, a document is (segment, start, tokens): rows `start` to `start + tokens` of one of several
     arrays, so documents may lie scattered and a selection of them copies nothing. Values are checked
     once, here, and are read-only afterwards. The caller's arrays are used without a copy where they are
-    contiguous float32: do not change them while the embeddings live.
+    contiguous: do not change them while the embeddings live. Torch tensors stay tensors, on their device.
     """
 
-    __slots__ = ("_addresses", "_dim", "_segment", "_segments", "_starts", "_tokens")
+    __slots__ = ("_addresses", "_bounds", "_rows", "_segment", "_starts", "_tokens")
 
-    def __init__(self, values: ArrayLike, offsets: ArrayLike) -> None:
+    def __init__(
+        self,
+        values: ArrayLike,
+        offsets: ArrayLike,
+        *,
+        dtype: str | None = None,
+        scales: ArrayLike | None = None,
+        dim: int | None = None,
+    ) -> None:
         """Document i is values[offsets[i]:offsets[i + 1]].
 
         Args:
-            values: float [T, K]; float16 and float64 are converted to float32.
+            values: float32, float16 or bfloat16 [T, K], int8 [T, K] or bits uint8 [T, ceil(K / 8)]; float64 is
+                converted to float32. A torch tensor of floats or int8 is kept as it is.
             offsets: int [N + 1], starting at 0, never decreasing, ending at T.
+            dtype: what `values` holds where its own type does not say: "bfloat16" for uint16, "binary" for uint8.
+            scales: float [T], for int8 alone: a token is its int8 values times its scale.
+            dim: K, for binary alone; without it every bit counts.
 
         Raises:
             InputError: a wrong shape, decreasing or incomplete offsets, values that are not finite.
             InputTypeError: another dtype.
 
         """
-        array = float_array(values, "values", "[T, K]")
+        rows = checked_rows(values, "values", dtype, scales, dim)
+        count = len(rows.segments[0])
         bounds = int_array(offsets, "offsets")
-        _check_dim(array.shape[1], "values")
-        if bounds.size == 0 or bounds[0] != 0 or bounds[-1] != len(array):
+        if bounds.size == 0 or bounds[0] != 0 or bounds[-1] != count:
             ends = "no elements" if bounds.size == 0 else f"{bounds[0]} ... {bounds[-1]}"
-            raise InputError(f"offsets: expected 0 ... {len(array)} (the rows of values), got {ends}")
+            raise InputError(f"offsets: expected 0 ... {count} (the rows of values), got {ends}")
         tokens = np.diff(bounds)
         if tokens.size and tokens.min() < 0:
             i = int(np.argmax(tokens < 0))
             raise InputError(f"offsets: expected never to decrease, got {bounds[i]} then {bounds[i + 1]} at [{i}]")
-        self._set((array,), np.zeros(len(tokens), np.int64), bounds[:-1], tokens, array.shape[1])
+        self._set(rows, np.zeros(len(tokens), np.int64), bounds[:-1], tokens)
 
     def _set(
         self,
-        segments: tuple[NDArray[np.float32], ...],
+        rows: Rows,
         segment: NDArray[np.int64],
         starts: NDArray[np.int64],
         tokens: NDArray[np.int64],
-        dim: int,
+        bounds: NDArray[np.float32] | None = None,
     ) -> None:
-        self._segments = tuple(_read_only(array) for array in segments)
-        self._segment, self._starts, self._tokens = segment, starts, _read_only(tokens)
-        self._dim = dim
-        self._addresses: NDArray[np.uintp] | None = None
+        self._rows, self._segment, self._starts, self._tokens = rows, segment, starts, read_only(tokens)
+        # Of int8 made by quantize(): the largest distance of a token to its source, and its largest length, [N, 2].
+        self._bounds = bounds
+        self._addresses: tuple[NDArray[np.uintp], NDArray[np.uintp] | None] | None = None
 
     @classmethod
     def _of(cls, *parts: Any) -> TokenEmbeddings:
@@ -71,7 +94,10 @@ class TokenEmbeddings:
 
     @classmethod
     def from_list(cls, arrays: Sequence[ArrayLike]) -> TokenEmbeddings:
-        """One array [D, K] per document; D may be 0 and K is the same everywhere. Float32 is not copied.
+        """One array [D, K] of floats per document; D may be 0 and K is the same everywhere.
+
+        Where all are float16, or all bfloat16, they stay so; otherwise they become float32. Nothing is copied
+        unless it is converted. Tensors stay tensors; they are all on one device.
 
         Raises:
             InputError: a wrong shape, different K, values that are not finite.
@@ -80,15 +106,25 @@ class TokenEmbeddings:
         """
         if isinstance(arrays, (str, bytes)) or not isinstance(arrays, Sequence):
             raise InputTypeError(f"documents: expected a list of arrays [D, K], got {type(arrays).__name__}")
-        segments = tuple(float_array(array, f"documents[{i}]", "[D, K]") for i, array in enumerate(arrays))
-        dim = segments[0].shape[1] if segments else 0
-        for i, array in enumerate(segments):
-            _check_dim(array.shape[1], f"documents[{i}]")
-            if array.shape[1] != dim:
-                raise InputError(f"documents[{i}]: expected {dim} dimensions as documents[0] has, got {array.shape[1]}")
+        types = {str(getattr(array, "dtype", None)).removeprefix("torch.") for array in arrays}
+        half = len(types) == 1 and types <= {"float16", "bfloat16"}
+        parts = []
+        for i, array in enumerate(arrays):
+            what = f"documents[{i}]"
+            if half or is_tensor(array):
+                parts.append(checked_rows(array, what))
+            else:
+                values = float_array(array, what, "[D, K]")
+                check_dimension(values.shape[1], what)
+                parts.append(Rows((read_only(values),), "float32", values.shape[1]))
+        first = parts[0] if parts else Rows((), "float32", 0)
+        for i, part in enumerate(parts):
+            check_alike(part, first, i)
+        segments = tuple(part.segments[0] for part in parts)
         count = len(segments)
         tokens = np.fromiter((len(array) for array in segments), np.int64, count)
-        return cls._of(segments, np.arange(count), np.zeros(count, np.int64), tokens, dim)
+        rows = Rows(segments, first.dtype, first.dim)
+        return cls._of(rows, np.arange(count), np.zeros(count, np.int64), tokens)
 
     @classmethod
     def from_padded(
@@ -97,7 +133,7 @@ class TokenEmbeddings:
         """Take padded token embeddings [N, D, K]; without `lengths` and `mask` every row counts.
 
         Args:
-            values: float [N, D, K].
+            values: float [N, D, K], an array or a tensor.
             lengths: int [N], the tokens of each document, which come first.
             mask: bool or 0/1 [N, D], true where a row is a token; rows in between may be left out.
 
@@ -106,18 +142,18 @@ class TokenEmbeddings:
             InputTypeError: another dtype.
 
         """
-        array = np.asarray(values)
+        array: Any = values if is_tensor(values) else np.asarray(values)
         if array.ndim != 3:
-            raise InputError(f"values: expected 3 axes [N, D, K], got shape {array.shape}")
+            raise InputError(f"values: expected 3 axes [N, D, K], got shape {tuple(array.shape)}")
         count, width, dim = array.shape
-        _check_dim(dim, "values")
+        check_dimension(dim, "values")
         if lengths is not None and mask is not None:
             raise InputError("from_padded: expected lengths or mask, got both; pass one of them")
         if mask is not None:
-            keep = _mask(mask, (count, width))
+            keep = _mask(_on_cpu(mask), (count, width))
             offsets = np.concatenate(([0], np.cumsum(keep.sum(axis=1))))
-            return cls(array[keep], offsets)
-        tokens = np.full(count, width, np.int64) if lengths is None else int_array(lengths, "lengths")
+            return cls(array[mask.bool() if is_tensor(mask) else keep], offsets)  # type: ignore[union-attr]
+        tokens = np.full(count, width, np.int64) if lengths is None else int_array(_on_cpu(lengths), "lengths")
         if tokens.shape != (count,):
             raise InputError(f"lengths: expected {count} of them (the documents of values), got {tokens.size}")
         if tokens.size and (tokens.min() < 0 or tokens.max() > width):
@@ -125,40 +161,53 @@ class TokenEmbeddings:
             raise InputError(f"lengths: expected 0 ... {width} (the rows of a document), got {tokens[i]} at [{i}]")
         if tokens.size and tokens.min() < width:  # padding may hold anything: only the tokens are checked
             return cls.from_list([array[i, :length] for i, length in enumerate(tokens.tolist())])
-        rows = float_array(array, "values", "[N, D, K]").reshape(count * width, dim)
-        return cls._of((rows,), np.zeros(count, np.int64), np.arange(count) * width, tokens, dim)
+        rows = checked_rows(array.reshape(count * width, dim), "values")
+        return cls._of(rows, np.zeros(count, np.int64), np.arange(count) * width, tokens)
 
     @property
     def dim(self) -> int:
         """K, the dimension of every vector; 0 only for an empty list of documents."""
-        return self._dim
+        return self._rows.dim
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the elements."""
-        return np.dtype(np.float32)
+    def dtype(self) -> str:
+        """The type of the elements: float32, float16, bfloat16, int8 or binary."""
+        return self._rows.dtype
 
     @property
     def tokens(self) -> NDArray[np.int64]:
         """The number of tokens of each document, int64 [N], read-only."""
         return self._tokens
 
+    @property
+    def scales(self) -> NDArray[np.float32] | None:
+        """float32 [T], the scale of every token in the order of the documents, for int8; otherwise None."""
+        if self._rows.scales is None:
+            return None
+        parts = [
+            self._rows.scales[segment][start : start + tokens]
+            for segment, start, tokens in zip(
+                self._segment.tolist(), self._starts.tolist(), self._tokens.tolist(), strict=True
+            )
+        ]
+        return np.concatenate([np.empty(0, np.float32), *parts])
+
     def __len__(self) -> int:
         return len(self._tokens)
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         return (self._document(i) for i in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"TokenEmbeddings({len(self)} documents, {int(self._tokens.sum())} tokens, {self._dim} x {self.dtype})"
+        return f"TokenEmbeddings({len(self)} documents, {int(self._tokens.sum())} tokens, {self.dim} x {self.dtype})"
 
     @overload
-    def __getitem__(self, index: int | np.integer[Any]) -> NDArray[np.float32]: ...
+    def __getitem__(self, index: int | np.integer[Any]) -> NDArray[Any]: ...
     @overload
     def __getitem__(self, index: slice | Sequence[int] | NDArray[Any]) -> TokenEmbeddings: ...
     def __getitem__(
         self, index: int | np.integer[Any] | slice | Sequence[int] | NDArray[Any]
-    ) -> NDArray[np.float32] | TokenEmbeddings:
+    ) -> NDArray[Any] | TokenEmbeddings:
         """Return one document as array [D, K] (read-only), or a selection of documents; nothing is copied.
 
         Raises:
@@ -177,33 +226,33 @@ class TokenEmbeddings:
             if indices.dtype.kind != "b":
                 indices = int_array(indices, "index")
             chosen = np.arange(len(self))[indices]
-        parts = (self._segment[chosen], self._starts[chosen], self._tokens[chosen])
-        return TokenEmbeddings._of(self._segments, *parts, self._dim)
+        bounds = None if self._bounds is None else self._bounds[chosen]
+        parts = (self._segment[chosen], self._starts[chosen], self._tokens[chosen], bounds)
+        return TokenEmbeddings._of(self._rows, *parts)
 
-    def _document(self, i: int) -> NDArray[np.float32]:
+    def _document(self, i: int) -> NDArray[Any]:
         start = int(self._starts[i])
-        rows: NDArray[np.float32] = self._segments[self._segment[i]][start : start + int(self._tokens[i])]
+        rows: NDArray[Any] = self._rows.segments[self._segment[i]][start : start + int(self._tokens[i])]
         return rows
 
-    def contiguous(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return (values [T, K], offsets int64 [N + 1]); copies only when the documents do not lie in order."""
+    def contiguous(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return (values [T, K], offsets int64 [N + 1]); copies only when the documents do not lie in order.
+
+        `values` is as the arrays of the documents are; for int8 the scales are `.scales`.
+        """
         offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(self._tokens)))
-        if len(self._segments) == 1 and len(self) and np.array_equal(self._starts, self._starts[0] + offsets[:-1]):
+        segments = self._rows.segments
+        if len(segments) == 1 and len(self) and np.array_equal(self._starts, self._starts[0] + offsets[:-1]):
             start = int(self._starts[0])
-            return self._segments[0][start : start + int(offsets[-1])], offsets
-        documents = [np.empty((0, self._dim), np.float32), *self]
+            return segments[0][start : start + int(offsets[-1])], offsets
+        if not segments:
+            return np.empty((0, self.dim), np.float32), offsets
+        documents = [segments[0][:0], *self]
+        if self._rows.tensors:
+            import torch
+
+            return torch.cat(documents), offsets  # type: ignore[return-value]
         return np.concatenate(documents), offsets
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _check_dim(dim: int, what: str) -> None:
-    if dim < 1:
-        raise InputError(f"{what}: expected at least 1 dimension, got {dim}")
 
 
 def _mask(mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -213,3 +262,7 @@ def _mask(mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if array.dtype.kind not in "biu" or not np.isin(array, (0, 1)).all():
         raise InputTypeError(f"mask: expected bool or 0 and 1, got dtype {array.dtype.name}")
     return array.astype(bool)
+
+
+def _on_cpu(values: Any) -> Any:
+    return values.cpu() if is_tensor(values) else values

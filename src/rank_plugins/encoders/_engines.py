@@ -42,7 +42,7 @@ class OnnxRuntime:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        if not cpu_has("VNNI"):
+        if not (cpu_has("AVX512_VNNI") or cpu_has("AVXVNNI")):
             # onnxruntime's fast kernels would saturate sums of products there; this mode is exact, and slower.
             options.add_session_config_entry("session.x64quantprecision", "1")
         try:
@@ -113,7 +113,7 @@ def choose(engine: str) -> str:
 
     """
     if engine == "auto":
-        fastest_first = sorted(ENGINES, key=lambda name: name != "openvino") if cpu_has("AMX_BF16") else list(ENGINES)
+        fastest_first = sorted(ENGINES, key=lambda name: name != "openvino") if cpu_has("AMX") else list(ENGINES)
         return next((name for name in fastest_first if importable(name)), "onnxruntime")
     if engine not in ENGINES:
         raise InputError(f"engine: expected one of auto, {', '.join(ENGINES)}, got {engine!r}")
