@@ -47,24 +47,32 @@ static void pack_raw(const char *token, size_t bytes, size_t size, size_t lanes,
 }
 
 /* out[g][bits][lane]: elements 4 g to 4 g + 3, each added where its bit is set and subtracted where not; the
- * highest bit belongs to the first element. */
-static void pack_sums(const char *token, size_t K, size_t lanes, size_t lane, float *out)
+ * highest bit belongs to the first element. Lanes are the inner loop: this layout is sixteen times the others'. */
+static void pack_sums(const char *query, size_t tokens, size_t K, size_t lanes, float *out)
 {
-    for (size_t k = 0; k < K; k += 4)
-        for (size_t bits = 0; bits < 16; bits++) {
-            float sum = 0;
-            for (size_t b = 0; b < 4 && k + b < K; b++) {
-                const float value = element(RP_F32, token, k + b);
-                sum += bits >> (3 - b) & 1 ? value : -value;
+    for (size_t k = 0; k < K; k += 4, out += 16 * lanes) {
+        float elements[4][RP_BLOCK] = {{0}};
+        for (size_t b = 0; b < 4 && k + b < K; b++)
+            for (size_t lane = 0; lane < tokens; lane++)
+                elements[b][lane] = element(RP_F32, query + lane * K * sizeof(float), k + b);
+        for (size_t bits = 0; bits < 16; bits++)
+            for (size_t lane = 0; lane < lanes; lane++) {
+                float sum = 0;
+                for (size_t b = 0; b < 4; b++)
+                    sum += bits >> (3 - b) & 1 ? elements[b][lane] : -elements[b][lane];
+                out[bits * lanes + lane] = sum;
             }
-            out[(k / 4 * 16 + bits) * lanes + lane] = sum;
-        }
+    }
 }
 
 void rp_pack_block(rp_layout_t layout, int dtype, const char *query, size_t tokens, size_t K, size_t lanes, void *out)
 {
     const size_t bytes = rp_query_bytes(dtype, K);
     memset(out, 0, rp_block_words(layout, dtype, K) * lanes * 4);
+    if (layout == RP_PACK_SUMS) {
+        pack_sums(query, tokens, K, lanes, out);
+        return;
+    }
     for (size_t lane = 0; lane < tokens; lane++, query += bytes)
         switch (layout) {
         case RP_PACK_FLOATS:
@@ -84,7 +92,6 @@ void rp_pack_block(rp_layout_t layout, int dtype, const char *query, size_t toke
                 ((int32_t *)out)[rp_words(bytes) * lanes + lane] = -128 * sum;
             }
             break;
-        case RP_PACK_BITS: pack_raw(query, bytes, 8, lanes, lane, out); break;
-        case RP_PACK_SUMS: pack_sums(query, K, lanes, lane, out); break;
+        default: pack_raw(query, bytes, 8, lanes, lane, out); break; /* RP_PACK_BITS */
         }
 }

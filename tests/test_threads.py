@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
+from rank_plugins import TokenEmbeddings, maxsim, maxsim_batch
 from rank_plugins._threads import run_each, thread_count, usable_cores
 
 
@@ -45,3 +49,54 @@ def test_default_is_every_usable_core(monkeypatch):
     monkeypatch.delenv("RANK_PLUGINS_THREADS", raising=False)
     assert thread_count(None) == usable_cores() >= 1
     assert thread_count(7) == 7
+
+
+def big():
+    """Documents that pay for several threads, and a query."""
+    rng = np.random.default_rng(3)
+    documents = TokenEmbeddings(rng.standard_normal((40_000, 32), np.float32), np.arange(0, 40_001, 100))
+    return rng.standard_normal((16, 32), np.float32), documents
+
+
+def test_one_thread_starts_none(monkeypatch):
+    """Neither threads=1 nor work too small for two threads starts a thread."""
+    query, documents = big()
+    expected = maxsim(query, documents, threads=4)
+
+    def refuse(*_args, **_options):
+        raise AssertionError("a thread was started")
+
+    monkeypatch.setattr(threading, "Thread", refuse)
+    assert np.array_equal(maxsim(query, documents, threads=1), expected)
+    assert np.array_equal(maxsim(query, documents[:5], threads=4), expected[:5])
+    assert np.array_equal(maxsim_batch([query], documents, [range(5)], threads=4)[0], expected[:5])
+
+
+def test_big_work_is_shared(monkeypatch):
+    """Several threads take part, each with about as many tokens."""
+    query, documents = big()
+    started, thread = [], threading.Thread
+    monkeypatch.setattr(threading, "Thread", lambda *args, **options: started.append(1) or thread(*args, **options))
+    maxsim(query, documents, threads=3)
+    assert len(started) == 2
+
+
+def test_pools_may_be_nested():
+    """Scoring from the threads of another pool, each with threads of its own, changes nothing."""
+    query, documents = big()
+    expected = maxsim(query, documents, threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: maxsim(query, documents, threads=3), range(12)))
+    assert all(np.array_equal(result, expected) for result in results)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_scoring_after_a_fork():
+    """A process forked from one that has used threads scores with threads too, and ends."""
+    query, documents = big()
+    expected = maxsim(query, documents, threads=3)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(maxsim(query, documents, threads=3), expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

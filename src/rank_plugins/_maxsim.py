@@ -110,9 +110,9 @@ def maxsim_batch(
     if candidates is not None and len(candidates) != count:
         raise InputError(f"candidates: expected {count} lists (one per query), got {len(candidates)}")
     if candidates is None:
-        nothing = not count or not len(collection)
-        whole = np.empty((count, len(collection)), np.float32)
-        return whole if nothing else Queries(rows, offsets, collection).scores(collection, workers)
+        if not count or not len(collection):
+            return np.empty((count, len(collection)), np.float32)
+        return Queries(rows, offsets, collection).scores(collection, workers)
     chosen = [collection[int_array(lists, f"candidates[{m}]")] for m, lists in enumerate(candidates)]
     results: list[Any] = [None] * len(chosen)
 
@@ -234,7 +234,7 @@ def token_embeddings(documents: Any) -> TokenEmbeddings:
 
 def check_dim(rows: NDArray[Any], documents: TokenEmbeddings) -> None:
     """Refuse a query of another dimension than the documents have."""
-    if len(documents) and rows.dtype != np.uint8 and documents.dim != rows.shape[1]:
+    if len(rows) and len(documents) and rows.dtype != np.uint8 and documents.dim != rows.shape[1]:
         raise InputError(
             f"documents: expected {rows.shape[1]} dimensions as the query has, got {documents.dim};"
             " encode both with the same encoder"

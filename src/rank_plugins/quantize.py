@@ -101,9 +101,12 @@ def converted(values: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], ND
         bits = np.ascontiguousarray(values).view(np.uint32)
         return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(np.uint16), None
     if dtype == "int8":
-        scales = np.abs(values).max(axis=1) / np.float32(127)
-        divisors = np.where(scales >= np.finfo(np.float32).tiny, scales, np.float32(1))
-        return np.rint(values / divisors[:, None]).astype(np.int8), np.where(scales == divisors, scales, np.float32(0))
+        scales = np.abs(values).max(axis=1, initial=0) / np.float32(127)
+        small = scales < np.finfo(np.float32).tiny  # a quotient by them could overflow: they count as zero
+        divisors = scales
+        if small.any():
+            scales, divisors = np.where(small, np.float32(0), scales), np.where(small, np.float32(1), scales)
+        return np.rint(values / divisors[:, None]).astype(np.int8), scales
     if dtype == "binary":
         return np.packbits(values > 0, axis=1), None
     return values, None

@@ -1,51 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libFuzzer target: every level gets the same bytes and must agree with scalar within twice the a-priori
- * bound, and AddressSanitizer watches the exactly sized buffers. Shapes come from the first three bytes,
- * values from the rest, as halves in [-1, 1]. */
-#include "rank_plugins.h"
+ * libFuzzer target: every row of the table gets the same bytes and must agree with the scalar one, integers
+ * bit for bit and floats within twice the a-priori bound, while AddressSanitizer watches the exactly sized
+ * buffers. Type and shapes come from the first four bytes, values from the rest, floats in [-1, 1]. */
+#include "kernels.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static float *floats(const uint8_t *data, size_t size, size_t count, size_t skip)
+typedef struct { const uint8_t *data; size_t size, at; } source_t;
+
+static uint8_t next_byte(source_t *source) { return source->size ? source->data[source->at++ % source->size] : 64; }
+
+/* `count` tokens of a type; binary ones with zeros behind dimension K. */
+static char *tokens_of(source_t *source, int dtype, int query, size_t count, size_t K)
 {
-    float *values = malloc(count * sizeof *values + (count == 0));
-    for (size_t i = 0; i < count; i++)
-        values[i] = size ? ((float)data[(i + skip) % size] - 127.5f) / 127.5f : 0.5f;
+    const size_t bytes = query ? rp_query_bytes(dtype, K) : rp_document_bytes(dtype, K);
+    char *values = malloc(count * bytes + (count == 0)), *out = values;
+    for (size_t i = 0; i < count; i++, out += bytes)
+        for (size_t k = 0; k < K; k++) {
+            const float value = ((float)next_byte(source) - 127.5f) / 127.5f;
+            uint32_t word;
+            memcpy(&word, &value, sizeof word);
+            if (dtype == RP_F32 || (dtype == RP_F32_B1 && query))
+                memcpy(out + k * 4, &word, 4);
+            else if (dtype == RP_BF16)
+                memcpy(out + k * 2, (const uint16_t[]){(uint16_t)(word >> 16)}, 2);
+            else if (dtype == RP_F16) /* sign, an exponent of at most 0, and six bits of the fraction */
+                memcpy(out + k * 2, (const uint16_t[]){(uint16_t)((word >> 16 & 0x8000) | (word >> 13 & 0x3bff))}, 2);
+            else if (dtype == RP_I8)
+                out[k] = (char)next_byte(source);
+            else
+                out[k / 8] = (char)((k % 8 ? out[k / 8] : 0) | (value > 0) << (7 - k % 8));
+        }
     return values;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 3)
+    if (size < 4)
         return 0;
-    const size_t Q = 1 + data[0] % 70, K = 1 + data[1] % 140, D = data[2] % 80;
-    float *query = floats(data + 3, size - 3, Q * K, 0), *document = floats(data + 3, size - 3, D * K, 7);
-    const uintptr_t documents[2] = {(uintptr_t)document, (uintptr_t)document};
-    const int64_t tokens[2] = {(int64_t)D, (int64_t)(D / 2)};
-    const double bound = 2.0 * (double)(Q * K) * (double)(K + Q + 2) * FLT_EPSILON; /* |values| <= 1 */
-    float reference[2] = {0};
-    for (int level = 0; level < RP_LEVELS; level++) {
-        if (!(rp_levels_supported() >> level & 1))
+    const int dtype = data[3] % RP_DTYPES, exact = dtype == RP_I8 || dtype == RP_B1;
+    const size_t Q = 1 + data[0] % 70, K = 1 + data[1] % 140, D = data[2] % 80, M = Q > 2 ? 2 : 1;
+    source_t source = {data + 4, size - 4, 0};
+    char *query = tokens_of(&source, dtype, 1, Q, K), *document = tokens_of(&source, dtype, 0, D, K);
+    float *scale = malloc(D * sizeof *scale + (D == 0));
+    for (size_t j = 0; j < D; j++)
+        scale[j] = (float)next_byte(&source) / 255.0f;
+    const uintptr_t documents[2] = {(uintptr_t)document, (uintptr_t)document}, scales[2] = {(uintptr_t)scale, (uintptr_t)scale};
+    const int64_t tokens[2] = {(int64_t)D, (int64_t)(D / 2)}, queries[] = {0, M == 2 ? 2 : (int64_t)Q, (int64_t)Q};
+    const double bound = exact ? 0 : 2.0 * (double)(Q * K) * (double)(K + Q + 2) * FLT_EPSILON * 4; /* |values| <= 2 */
+    float reference[4] = {0};
+    for (size_t r = 0; r < rp_rows_count; r++) {
+        const rp_row_t *row = rp_rows[r];
+        if ((row->needs & ~rp_cpu_features()) || !row->kernels[dtype].maxsim)
             continue;
-        float scores[2];
-        void *packed = malloc(rp_maxsim_packed_size(level, RP_F32, Q, K));
-        if (rp_maxsim_pack(level, RP_F32, query, Q, K, packed)
-            || rp_maxsim(level, RP_F32, packed, Q, K, documents, tokens, 2, scores))
+        float scores[4];
+        void *packed = malloc(rp_row_packed_size(row, dtype, Q, K));
+        if (rp_row_pack(row, dtype, query, Q, K, packed)
+            || rp_row_maxsim(row, dtype, packed, K, queries, M, NULL, documents, dtype == RP_I8 ? scales : NULL, tokens,
+                             2, scores, 2))
             abort();
         free(packed);
-        for (int n = 0; n < 2; n++) {
-            if (level == RP_SCALAR)
+        for (size_t n = 0; n < 2 * M; n++) {
+            if (r == 0)
                 reference[n] = scores[n];
             else if (!(scores[n] == reference[n] || fabs((double)scores[n] - (double)reference[n]) <= bound)) {
-                fprintf(stderr, "level %d Q %zu K %zu D %zu: %.9g, scalar %.9g\n", level, Q, K, D,
+                fprintf(stderr, "row %s dtype %d Q %zu K %zu D %zu: %.9g, scalar %.9g\n", row->name, dtype, Q, K, D,
                         (double)scores[n], (double)reference[n]);
                 abort();
             }
         }
     }
-    free(query), free(document);
+    free(query), free(document), free(scale);
     return 0;
 }
