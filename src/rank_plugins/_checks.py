@@ -111,6 +111,11 @@ def is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def on_cpu(value: Any) -> Any:
+    """Return a tensor as one that NumPy can read; anything else as it is."""
+    return value.detach().cpu() if is_tensor(value) else value
+
+
 def whole_number(value: object, what: str, least: int) -> int:
     """Return `value` as an int of at least `least`.
 

@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rank_plugins._checks import float_array, int_array, is_tensor
+from rank_plugins._checks import float_array, int_array, is_tensor, on_cpu
 from rank_plugins._rows import Rows, check_alike, check_dimension, checked_rows, read_only
 from rank_plugins.errors import InputError, InputTypeError
 
@@ -150,10 +150,10 @@ class TokenEmbeddings:
         if lengths is not None and mask is not None:
             raise InputError("from_padded: expected lengths or mask, got both; pass one of them")
         if mask is not None:
-            keep = _mask(_on_cpu(mask), (count, width))
+            keep = _mask(on_cpu(mask), (count, width))
             offsets = np.concatenate(([0], np.cumsum(keep.sum(axis=1))))
             return cls(array[mask.bool() if is_tensor(mask) else keep], offsets)  # type: ignore[union-attr]
-        tokens = np.full(count, width, np.int64) if lengths is None else int_array(_on_cpu(lengths), "lengths")
+        tokens = np.full(count, width, np.int64) if lengths is None else int_array(on_cpu(lengths), "lengths")
         if tokens.shape != (count,):
             raise InputError(f"lengths: expected {count} of them (the documents of values), got {tokens.size}")
         if tokens.size and (tokens.min() < 0 or tokens.max() > width):
@@ -262,7 +262,3 @@ def _mask(mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if array.dtype.kind not in "biu" or not np.isin(array, (0, 1)).all():
         raise InputTypeError(f"mask: expected bool or 0 and 1, got dtype {array.dtype.name}")
     return array.astype(bool)
-
-
-def _on_cpu(values: Any) -> Any:
-    return values.cpu() if is_tensor(values) else values

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rank_plugins import encoders
+from rank_plugins._checks import on_cpu
 from rank_plugins._maxsim import maxsim
 from rank_plugins._threads import thread_count
 from rank_plugins.embeddings import TokenEmbeddings
@@ -114,7 +115,7 @@ class MaxSimReranker(Reranker):
         return [Ranking.from_scores(row, top_k, {"timings": dict(clock.seconds)}) for row in scores]
 
     def _scores(self, query: NDArray[np.float32], documents: TokenEmbeddings) -> NDArray[np.float64]:
-        scores = maxsim(query, documents, threads=self._threads).astype(np.float64)
+        scores = np.asarray(on_cpu(maxsim(query, documents, threads=self._threads)), np.float64)
         return scores / len(query) if self._mean else scores
 
     def _queries(self, queries: Sequence[str | NDArray[np.float32]]) -> list[NDArray[np.float32]]:
