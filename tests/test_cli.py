@@ -28,6 +28,7 @@ def test_info_as_json(capsys, monkeypatch):
     facts = json.loads(capsys.readouterr().out)
     assert facts["threads"] == 3
     assert facts["instruction set"] in facts["supported"]
+    assert facts["kernels"]["int8"] in facts["supported"]
     assert set(facts["extra onnx"]) >= {"onnxruntime", "tokenizers"}
     assert "rank-plugins" not in facts["adapters"]
 

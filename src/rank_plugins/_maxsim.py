@@ -26,7 +26,7 @@ Documents = TokenEmbeddings | Sequence[ArrayLike] | NDArray[Any]
 WORK_PER_THREAD = 4_000_000
 CHUNKS_PER_THREAD = 4  # a thread that is late leaves some to the others
 LARGEST_INT8_DIM = 1 << 16  # so that no sum of products leaves 32 bits
-KERNELS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "int8": "I8"}
+KERNEL_OF = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "int8": "I8", "binary": "F32_B1"}
 
 
 @overload
@@ -164,11 +164,11 @@ class Queries:
         dtype, dim = documents.dtype, documents.dim
         if dtype == "binary":
             bits = rows.dtype == np.uint8
-            self._kernel = "B1" if bits else "F32_B1"
+            self._kernel = "B1" if bits else KERNEL_OF[dtype]
             self._rows, unit = rows, 1 / dim if bits else 1 / np.sqrt(dim)  # sign vectors of length 1
             self._scales: NDArray[np.float32] | None = np.full(len(rows), unit, np.float32)
         else:
-            self._kernel = KERNELS.get(dtype, "")
+            self._kernel = KERNEL_OF[dtype]
             self._rows, self._scales = converted(rows, dtype)
         if dtype == "int8" and dim > LARGEST_INT8_DIM:
             raise InputError(f"documents: expected at most {LARGEST_INT8_DIM} dimensions for int8, got {dim}")

@@ -10,7 +10,9 @@ from typing import Any
 
 import rank_plugins
 from rank_plugins import encoders, rerankers, simd
+from rank_plugins._arrays import level_that_answers
 from rank_plugins._extras import DISTRIBUTION, extras
+from rank_plugins._maxsim import KERNEL_OF
 from rank_plugins._threads import VARIABLE, thread_count
 
 
@@ -44,6 +46,7 @@ def collect() -> dict[str, Any]:
         "instruction set": simd.active(),
         "because": simd.reason(),
         "supported": list(simd.supported()),
+        "kernels": {dtype: level_that_answers(simd.active(), kernel) for dtype, kernel in KERNEL_OF.items()},
         "threads": thread_count(None),
         "threads set by": VARIABLE,
         **{f"extra {name}": {add: _version(add) for add in adds} for name, adds in extras().items()},
