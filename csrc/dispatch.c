@@ -16,7 +16,7 @@ const rp_row_t *const rp_rows[] = {
     &rp_row_avx512_vnni,
     &rp_row_avx512_bf16,
     &rp_row_avx512_vpopcntdq,
-    // &rp_row_amx,
+    &rp_row_amx,
 #endif
 #ifdef RP_ARM64
     &rp_row_neon,

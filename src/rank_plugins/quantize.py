@@ -23,6 +23,7 @@ from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputError, InputTypeError
 
 TOKENS_AT_ONCE = 1 << 15  # bounds the memory of a conversion beside its result
+TOO_LARGE_FOR_FLOAT16 = 65520  # rounds to infinity
 ROUNDING = 1 + 1e-4  # more than a length computed in float32 can lose
 
 
@@ -90,13 +91,10 @@ def converted(values: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], ND
 
     """
     if dtype == "float16":
-        with np.errstate(over="ignore"):
-            halves = values.astype(np.float16)
-        if np.isinf(halves).any():
-            raise InputError(
-                f"float16: expected values of at most 65504, got {np.abs(values).max():g}; use bfloat16 or int8"
-            )
-        return halves, None
+        largest = np.abs(values).max(initial=0)
+        if largest >= TOO_LARGE_FOR_FLOAT16:
+            raise InputError(f"float16: expected values of at most 65504, got {largest:g}; use bfloat16 or int8")
+        return values.astype(np.float16), None
     if dtype == "bfloat16":  # to the nearest, ties to even
         bits = np.ascontiguousarray(values).view(np.uint32)
         return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(np.uint16), None

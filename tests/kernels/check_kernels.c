@@ -5,9 +5,9 @@
  * Integers must agree bit for bit; the bound of floats is a priori: |error| <= gamma_n * sum |q_k d_k| per
  * query token, n = K, plus the rounding of the sum.
  *
- * usage: check_kernels [seed [row]]  prints a line per row and type; a failure prints the parameters that made it
- *        check_kernels --bench        prints GFLOP/s per row and type (Q 32, K 128, 100 documents of 20 to 300 tokens) */
-#define _GNU_SOURCE
+ * usage: check_kernels [seed [row [n]]]  prints a line per row and type, and the parameters of a failure; of one
+ *                                        row only, or "all"; of one shape in n, chosen by the seed
+ *        check_kernels --bench           prints GFLOP/s per row and type (Q 32, K 128, 100 documents of 20 to 300 tokens) */
 #include "kernels.h"
 
 #include <float.h>
@@ -177,7 +177,8 @@ static int check(const rp_row_t *row, int dtype, size_t Q, size_t K, size_t D, i
 
 static int runs(size_t i) { return (rp_rows[i]->needs & ~rp_cpu_features()) == 0; }
 
-static int check_type(int dtype, const char *only)
+/* Adds to *total the checks made; returns the failures. */
+static int check_type(int dtype, const char *only, uint32_t one_in, int *total)
 {
     static const size_t Qs[] = {1, 2, 7, 8, 9, 15, 16, 17, 24, 25, 31, 32, 33, 65};
     static const size_t Ks[] = {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 96, 127, 128, 130, 384};
@@ -188,6 +189,8 @@ static int check_type(int dtype, const char *only)
             for (size_t k = 0; k < sizeof Ds / sizeof *Ds; k++) {
                 const size_t Q = Qs[i], K = Ks[j], D = Ds[k];
                 const size_t cut = Q > 1 ? Q / 2 : Q;
+                if (random_bits() % one_in)
+                    continue;
                 fill(dtype, 1, Q, K, query), fill(dtype, 0, D, K, document);
                 for (size_t t = 0; t < Q; t++)
                     query_scales[t] = dtype == RP_F32 ? 1.0f : (float)(random_bits() % 100) / 64.0f;
@@ -197,14 +200,14 @@ static int check_type(int dtype, const char *only)
                 const float expected[2] = {definition(dtype, 0, cut, K, D, bound),
                                            definition(dtype, cut, Q, K, D, bound + 1)};
                 for (size_t r = 0; r < rp_rows_count; r++)
-                    if (runs(r) && rp_rows[r]->kernels[dtype].maxsim && (!only || !strcmp(only, rp_rows[r]->name)))
+                    if (runs(r) && rp_rows[r]->kernels[dtype].maxsim && (!strcmp(only, "all") || !strcmp(only, rp_rows[r]->name)))
                         for (int layout = 0; layout < LAYOUTS; layout++, checks[r]++)
                             failures[r] += !check(rp_rows[r], dtype, Q, K, D, layout, expected, bound);
             }
     for (size_t r = 0; r < rp_rows_count; r++)
         if (checks[r]) {
             printf("%-18s %-6s %d checks, %d failures\n", rp_rows[r]->name, types[dtype], checks[r], failures[r]);
-            failed += failures[r];
+            failed += failures[r], *total += checks[r];
         }
     return failed;
 }
@@ -279,15 +282,21 @@ int main(int argc, char **argv)
     query_page = guarded(sizeof query), document_page = guarded(sizeof document + 1);
     packed_page = guarded((size_t)(MAX_Q + RP_BLOCK) * (MAX_K + 64) * 16);
     scale_page = guarded(sizeof scales + 1), score_page = guarded(64);
-    int failures = benching ? 0 : check_refusals();
+    const char *only = argc > 2 ? argv[2] : "all";
+    const uint32_t one_in = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 1;
+    int checks = 0, failures = benching ? 0 : check_refusals();
     for (int dtype = 0; dtype < RP_DTYPES; dtype++) {
         state = seed * 0x9E3779B97F4A7C15ull + 1; /* so that a type fails alone */
         if (!benching)
-            failures += check_type(dtype, argc > 2 ? argv[2] : NULL);
+            failures += check_type(dtype, only, one_in ? one_in : 1, &checks);
         else
             for (size_t r = 0; r < rp_rows_count; r++)
                 if (runs(r) && rp_rows[r]->kernels[dtype].maxsim)
                     bench(rp_rows[r], dtype);
+    }
+    if (!benching && !checks) {
+        fprintf(stderr, "FAIL row %s did not run on this machine\n", only);
+        failures++;
     }
     if (!benching)
         printf("seed %llu: %s\n", (unsigned long long)seed, failures ? "FAILED" : "all rows agree with the definition");
