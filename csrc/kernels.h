@@ -126,22 +126,25 @@ RP_INLINE void rp_prefetch(const void *at, size_t offset)
 typedef void rp_tile_fn(const void *block, size_t lanes, size_t K, const char *document, const rp_f32_t *scales,
                         size_t rows, float *best);
 
-/* A document in whole tiles, the last one moved back over rows already seen: a maximum does not mind. A
- * document shorter than a tile goes row by row. Inlined with a constant tile and constant rows; two loops,
- * because Clang 16 merges two calls in one loop, and `rows` is no constant any more. */
+/* A document in tiles of `rows`, the rest in tiles of a third of that, the last of which is moved back over rows
+ * already seen: a maximum does not mind. What is shorter still goes row by row. Inlined with a constant tile and
+ * constant rows; loops of their own, because Clang 16 merges two calls in one loop, and `rows` is no constant any
+ * more. */
 RP_INLINE void rp_each_tile(rp_tile_fn *tile, size_t rows, size_t row_bytes, const void *block, size_t lanes,
                             size_t K, const void *document, const void *scales, size_t D, float *best)
 {
     const rp_f32_t *scale = scales;
     const char *row = document;
-    if (D < rows) {
-        for (size_t j = 0; j < D; j++)
+    const size_t few = (rows + 2) / 3;
+    size_t j = 0;
+    for (; j + rows <= D; j += rows)
+        tile(block, lanes, K, row + j * row_bytes, scale ? scale + j : NULL, rows, best);
+    if (D < few)
+        for (; j < D; j++)
             tile(block, lanes, K, row + j * row_bytes, scale ? scale + j : NULL, 1, best);
-        return;
-    }
-    for (size_t j = 0; j < D; j += rows) {
-        const size_t at = j + rows <= D ? j : D - rows;
-        tile(block, lanes, K, row + at * row_bytes, scale ? scale + at : NULL, rows, best);
+    for (; j < D; j += few) {
+        const size_t at = j + few <= D ? j : D - few;
+        tile(block, lanes, K, row + at * row_bytes, scale ? scale + at : NULL, few, best);
     }
 }
 #endif

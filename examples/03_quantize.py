@@ -22,7 +22,9 @@ scores = maxsim(query, documents)
 for dtype in ("float16", "bfloat16", "int8", "binary"):
     stored = quantize(documents, dtype)
     megabytes = stored.contiguous()[0].nbytes / 1e6
-    print(f"{dtype:<9} {megabytes:5.1f} MB, scores differ by at most {np.abs(maxsim(query, stored) - scores).max():.4f}")
+    print(
+        f"{dtype:<9} {megabytes:5.1f} MB, scores differ by at most {np.abs(maxsim(query, stored) - scores).max():.4f}"
+    )
 
 # The screen finds what cannot be in the top 5; only the rest is scored in float32. The result is exact.
 indices, best = maxsim_top_k(query, documents, 5, screen=quantize(documents, "int8"))
@@ -32,4 +34,8 @@ print("same as sorting all scores:", indices.tolist() == np.argsort(-scores, kin
 print("32 queries at once:", maxsim_batch([unit(8) for _ in range(32)], documents).shape)
 
 tokens, similarities = maxsim_alignment(query, documents[995])
-print("query token -> token of document 995:", dict(enumerate(tokens.tolist())), similarities.astype(float).round(2).tolist())
+print(
+    "query token -> token of document 995:",
+    dict(enumerate(tokens.tolist())),
+    similarities.astype(float).round(2).tolist(),
+)

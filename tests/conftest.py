@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 
 from rank_plugins import simd
 
+OTHER_MACHINES = ("avx2", "avx512", "amx") if platform.machine() in ("aarch64", "arm64") else ("neon",)
 
 
-@pytest.fixture(params=simd.LEVELS)
+@pytest.fixture(params=[level for level in simd.LEVELS if level not in OTHER_MACHINES])
 def level(request: pytest.FixtureRequest) -> Iterator[str]:
     """Force each instruction-set level in turn."""
     if request.param not in simd.supported():
