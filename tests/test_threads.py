@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rank_plugins import TokenEmbeddings, maxsim, maxsim_batch
+from rank_plugins._arrays import PackedQueries, native_levels
 from rank_plugins._threads import run_each, thread_count, usable_cores
 
 
@@ -55,7 +56,7 @@ def big():
     """Documents that pay for several threads, and a query."""
     rng = np.random.default_rng(3)
     documents = TokenEmbeddings(rng.standard_normal((40_000, 32), np.float32), np.arange(0, 40_001, 100))
-    return rng.standard_normal((16, 32), np.float32), documents
+    return rng.standard_normal((64, 32), np.float32), documents
 
 
 def test_one_thread_starts_none(monkeypatch):
@@ -72,13 +73,36 @@ def test_one_thread_starts_none(monkeypatch):
     assert np.array_equal(maxsim_batch([query], documents, [range(5)], threads=4)[0], expected[:5])
 
 
+@pytest.mark.skipif(not native_levels(), reason="NumPy starts no threads of ours")
 def test_big_work_is_shared(monkeypatch):
-    """Several threads take part, each with about as many tokens."""
+    """Several threads take part when the work pays for them, no more than asked for."""
     query, documents = big()
-    started, thread = [], threading.Thread
-    monkeypatch.setattr(threading, "Thread", lambda *args, **options: started.append(1) or thread(*args, **options))
+    seen, meet = set(), threading.Barrier(3)
+    score = PackedQueries.maxsim
+
+    def watched(self, *args):
+        if threading.get_ident() not in seen:
+            seen.add(threading.get_ident())
+            meet.wait(60)
+        score(self, *args)
+
+    monkeypatch.setattr(PackedQueries, "maxsim", watched)
     maxsim(query, documents, threads=3)
-    assert len(started) == 2
+    assert len(seen) == 3
+
+
+def test_a_busy_pool_does_not_stop_a_job():
+    """Helpers that are busy elsewhere are not waited for."""
+    release = threading.Event()
+    busy = threading.Thread(target=lambda: run_each(lambda _: release.wait(60), range(8), 8))
+    busy.start()
+    try:
+        done = []
+        run_each(done.append, range(100), 8)
+        assert sorted(done) == list(range(100))
+    finally:
+        release.set()
+        busy.join()
 
 
 def test_pools_may_be_nested():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import math
 import os
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rank_plugins._checks import whole_number
 from rank_plugins.errors import InputError
@@ -53,25 +54,96 @@ def run_each(work: Callable[[Item], None], items: Iterable[Item], threads: int) 
 
     Each thread takes the next item when it is done with one. The first error ends the rest and is raised here.
     """
-    pending = deque(items)
-    errors: list[BaseException] = []
+    job = _Job(work, items)
+    helpers = min(threads, len(job.pending)) - 1
+    if helpers > 0:
+        _pool.help(job, helpers)
+    job.take()
+    if helpers > 0:
+        job.close()
+    if job.errors:
+        raise job.errors[0]
 
-    def take() -> None:
-        while not errors:
+
+class _Job:
+    """Items to work on, which the caller's thread and helpers take from.
+
+    The caller never waits for a helper to come, only for those at work to be done, so a job ends however busy the
+    pool is, and jobs may be started by jobs.
+    """
+
+    def __init__(self, work: Callable[[Any], None], items: Iterable[Any]) -> None:
+        self.work = work
+        self.pending = deque(items)
+        self.errors: list[BaseException] = []
+        self._helpers = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def take(self) -> None:
+        """Work until nothing is pending or an error has come."""
+        while not self.errors:
             try:
-                item = pending.popleft()
+                item = self.pending.popleft()
             except IndexError:
                 return
             try:
-                work(item)
+                self.work(item)
             except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, KeyboardInterrupt too
-                errors.append(error)
+                self.errors.append(error)
 
-    helpers = [threading.Thread(target=take, daemon=True) for _ in range(min(threads, len(pending)) - 1)]
-    for helper in helpers:
-        helper.start()
-    take()
-    for helper in helpers:
-        helper.join()
-    if errors:
-        raise errors[0]
+    def help(self) -> None:
+        """Take part, on another thread, unless the job is over."""
+        with self._changed:
+            if self._closed:
+                return
+            self._helpers += 1
+        self.take()
+        with self._changed:
+            self._helpers -= 1
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Let no more helpers in, and wait for those inside."""
+        with self._changed:
+            self._closed = True
+            while self._helpers:
+                self._changed.wait()
+
+
+class _Pool:
+    """Threads that wait for jobs: starting one costs several times what waking one does.
+
+    There are as many as were ever asked for at once; a job that finds them busy is done by its caller.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._size = 0
+
+    def help(self, job: _Job, helpers: int) -> None:
+        """Have up to `helpers` threads take part in the job."""
+        with self._lock:
+            while self._size < helpers:
+                threading.Thread(target=self._serve, name="rank-plugins", daemon=True).start()
+                self._size += 1
+        for _ in range(helpers):
+            self._jobs.put(job)
+
+    def _serve(self) -> None:
+        while True:
+            self._jobs.get().help()
+
+
+_pool = _Pool()
+
+
+def _renew() -> None:
+    """Begin anew in a forked process, which has none of its parent's threads but may have their locks."""
+    global _pool
+    _pool = _Pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
