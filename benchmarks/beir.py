@@ -14,13 +14,14 @@ CANDIDATES = 100
 
 @dataclasses.dataclass
 class Collection:
-    """Queries with judgments, their documents, and up to 100 candidates each in first-stage order."""
+    """Queries with judgments, their documents, and candidates (up to the depth asked for) in first-stage order."""
 
     name: str
     queries: dict[str, str]
     documents: dict[str, str]
     qrels: dict[str, dict[str, int]]
     candidates: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    scores: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # of the candidates, from BM25 alone
 
 
 def data_option(parser: argparse.ArgumentParser) -> None:
@@ -37,20 +38,25 @@ def data_folder(options: argparse.Namespace) -> Path:
     return Path(options.data)
 
 
-def load(folder: Path, qrels: str = "test.tsv", run: str | None = None) -> Collection:
-    """Read a collection; candidates come from the TREC run of that name, or from BM25."""
+def load(folder: Path, qrels: str = "test.tsv", run: str | None = None, depth: int = CANDIDATES) -> Collection:
+    """Read a collection; candidates, `depth` for a query, come from the TREC run of that name, or from BM25."""
     documents = {
         row["_id"]: f"{row.get('title', '')} {row['text']}".strip() for row in _json_lines(folder / "corpus.jsonl")
     }
     judged = _qrels(folder / "qrels" / qrels)
     queries = {row["_id"]: row["text"] for row in _json_lines(folder / "queries.jsonl") if row["_id"] in judged}
     collection = Collection(folder.name, queries, documents, judged)
-    collection.candidates = _trec_run(folder / "runs" / run) if run else bm25(queries, documents)
+    if run:
+        collection.candidates = _trec_run(folder / "runs" / run, depth)
+    else:
+        collection.candidates, collection.scores = bm25(queries, documents, depth)
     return collection
 
 
-def bm25(queries: dict[str, str], documents: dict[str, str]) -> dict[str, list[str]]:
-    """Return the best documents of each query by bm25s: Lucene's formula, k1 0.9, b 0.4, English stems."""
+def bm25(
+    queries: dict[str, str], documents: dict[str, str], depth: int
+) -> tuple[dict[str, list[str]], dict[str, list[float]]]:
+    """Return the best documents of each query, and their scores, by bm25s: Lucene, k1 0.9, b 0.4, English stems."""
     import bm25s
     import Stemmer
 
@@ -62,10 +68,11 @@ def bm25(queries: dict[str, str], documents: dict[str, str]) -> dict[str, list[s
     index = bm25s.BM25(method="lucene", k1=0.9, b=0.4)
     index.index(tokenize(list(documents.values())), show_progress=False)
     ids = list(documents)
-    found, _ = index.retrieve(
-        tokenize(list(queries.values())), k=min(CANDIDATES, len(ids)), show_progress=False, n_threads=1
+    found, scores = index.retrieve(
+        tokenize(list(queries.values())), k=min(depth, len(ids)), show_progress=False, n_threads=1
     )
-    return {query: [ids[i] for i in row] for query, row in zip(queries, found.tolist(), strict=True)}
+    ranked = {query: [ids[i] for i in row] for query, row in zip(queries, found.tolist(), strict=True)}
+    return ranked, dict(zip(queries, scores.tolist(), strict=True))
 
 
 def ndcg(collection: Collection, rankings: dict[str, list[str]], depth: int = 10) -> float:
@@ -90,9 +97,9 @@ def _qrels(path: Path) -> dict[str, dict[str, int]]:
     return judged
 
 
-def _trec_run(path: Path) -> dict[str, list[str]]:
+def _trec_run(path: Path, depth: int) -> dict[str, list[str]]:
     ranked: dict[str, list[tuple[float, str]]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         query, _, document, _, score, _ = line.split()
         ranked.setdefault(query, []).append((-float(score), document))
-    return {query: [document for _, document in sorted(rows)[:CANDIDATES]] for query, rows in ranked.items()}
+    return {query: [document for _, document in sorted(rows)[:depth]] for query, rows in ranked.items()}

@@ -82,12 +82,12 @@ static inline float rp_bf16(uint16_t bits)
 static inline float rp_f16(uint16_t bits)
 {
     const uint32_t sign = (uint32_t)(bits & 0x8000) << 16, exponent = bits >> 10 & 31, fraction = bits & 1023;
-    if (exponent == 0) { /* zero or subnormal: a multiple of 2^-24 */
-        const float size = (float)fraction * 0x1p-24f;
-        return sign ? -size : size;
-    }
-    const uint32_t word = sign | (exponent == 31 ? 255u : exponent + 112) << 23 | fraction << 13;
+    const float subnormal = (float)(int32_t)fraction * 0x1p-24f; /* exponent 0: a multiple of 2^-24 */
+    const uint32_t normal = (exponent == 31 ? 255u : exponent + 112) << 23 | fraction << 13;
+    uint32_t word;
     float value;
+    memcpy(&word, &subnormal, sizeof word);
+    word = sign | (exponent ? normal : word);
     memcpy(&value, &word, sizeof value);
     return value;
 }

@@ -26,24 +26,45 @@ size_t rp_block_words(rp_layout_t layout, int dtype, size_t K)
     }
 }
 
-/* Element k of a query token as a float. */
-static float element(int dtype, const char *token, size_t k)
+/* Elements `first` to `first + count` of a query token as floats; loops of their own, which compilers vectorise. */
+enum { CHUNK = 64 };
+static void widen(int dtype, const char *token, size_t first, size_t count, float *out)
 {
-    float value;
-    uint16_t half;
+    uint16_t halves[CHUNK];
+    if (dtype == RP_F16 || dtype == RP_BF16)
+        memcpy(halves, token + first * sizeof *halves, count * sizeof *halves);
     switch (dtype) {
-    case RP_F16: memcpy(&half, token + k * sizeof half, sizeof half); return rp_f16(half);
-    case RP_BF16: memcpy(&half, token + k * sizeof half, sizeof half); return rp_bf16(half);
-    case RP_I8: return (float)((const int8_t *)token)[k];
-    default: memcpy(&value, token + k * sizeof value, sizeof value); return value;
+    case RP_F16:
+        for (size_t i = 0; i < count; i++)
+            out[i] = rp_f16(halves[i]);
+        break;
+    case RP_BF16:
+        for (size_t i = 0; i < count; i++)
+            out[i] = rp_bf16(halves[i]);
+        break;
+    default: memcpy(out, token + first * sizeof *out, count * sizeof *out);
+    }
+}
+
+/* float [K][lanes] */
+static void pack_floats(int dtype, const char *token, size_t K, size_t lanes, size_t lane, float *out)
+{
+    float elements[CHUNK];
+    for (size_t k = 0; k < K; k += CHUNK) {
+        const size_t count = K - k < CHUNK ? K - k : CHUNK;
+        widen(dtype, token, k, count, elements);
+        for (size_t i = 0; i < count; i++)
+            out[(k + i) * lanes + lane] = elements[i];
     }
 }
 
 /* Words of `size` bytes along the token, as they are; the last one filled up with zeros. */
-static void pack_raw(const char *token, size_t bytes, size_t size, size_t lanes, size_t lane, char *out)
+static inline void pack_raw(const char *token, size_t bytes, size_t size, size_t lanes, size_t lane, char *out)
 {
-    for (size_t at = 0, word = 0; at < bytes; at += size, word++)
-        memcpy(out + (word * lanes + lane) * size, token + at, bytes - at < size ? bytes - at : size);
+    size_t word = 0;
+    for (; (word + 1) * size <= bytes; word++)
+        memcpy(out + (word * lanes + lane) * size, token + word * size, size);
+    memcpy(out + (word * lanes + lane) * size, token + word * size, bytes - word * size);
 }
 
 /* out[g][bits][lane]: elements 4 g to 4 g + 3, each added where its bit is set and subtracted where not; the
@@ -52,9 +73,9 @@ static void pack_sums(const char *query, size_t tokens, size_t K, size_t lanes, 
 {
     for (size_t k = 0; k < K; k += 4, out += 16 * lanes) {
         float elements[4][RP_BLOCK] = {{0}};
-        for (size_t b = 0; b < 4 && k + b < K; b++)
-            for (size_t lane = 0; lane < tokens; lane++)
-                elements[b][lane] = element(RP_F32, query + lane * K * sizeof(float), k + b);
+        for (size_t lane = 0; lane < tokens; lane++)
+            for (size_t b = 0; b < 4 && k + b < K; b++)
+                memcpy(&elements[b][lane], query + (lane * K + k + b) * sizeof(float), sizeof(float));
         for (size_t bits = 0; bits < 16; bits++)
             for (size_t lane = 0; lane < lanes; lane++) {
                 float sum = 0;
@@ -76,8 +97,7 @@ void rp_pack_block(rp_layout_t layout, int dtype, const char *query, size_t toke
     for (size_t lane = 0; lane < tokens; lane++, query += bytes)
         switch (layout) {
         case RP_PACK_FLOATS:
-            for (size_t k = 0; k < K; k++)
-                ((float *)out)[k * lanes + lane] = element(dtype, query, k);
+            pack_floats(dtype, query, K, lanes, lane, out);
             break;
         case RP_PACK_SHORTS:
             for (size_t k = 0; k < K; k++)

@@ -48,11 +48,16 @@ def level_that_answers(level: str, kernel: str = "F32") -> str:
     ]
 
 
+def address(array: NDArray[Any]) -> int:
+    """Return where the array's first element lies."""
+    return int(array.__array_interface__["data"][0])
+
+
 def addresses(
     segments: tuple[NDArray[Any], ...], segment: NDArray[np.int64], starts: NDArray[np.int64], row_bytes: int
 ) -> NDArray[np.uintp]:
     """Return where each document's first element lies; the arrays must outlive every use of it."""
-    bases = np.fromiter((array.ctypes.data for array in segments), np.uintp, len(segments))
+    bases = np.fromiter(map(address, segments), np.uintp, len(segments))
     return bases[segment] + starts.astype(np.uintp) * np.uintp(row_bytes)
 
 
@@ -78,7 +83,7 @@ class PackedQueries:
         kind = self._shape[0]
         size = lib.rp_maxsim_packed_size(*kind, len(values), dim)
         room = np.empty(size + ALIGNMENT, np.uint8)
-        self._packed = room[-room.ctypes.data % ALIGNMENT :]
+        self._packed = room[-address(room) % ALIGNMENT :]
         _checked(
             lib.rp_maxsim_pack(*kind, ffi.from_buffer(values), len(values), dim, ffi.from_buffer(self._packed)),
             *self._names,

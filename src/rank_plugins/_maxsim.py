@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from rank_plugins import simd
 from rank_plugins._arrays import PackedQueries, addresses
 from rank_plugins._checks import float_array, int_array
+from rank_plugins._rows import checked_rows
 from rank_plugins._threads import run_each, thread_count
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputError, InputTypeError
@@ -220,10 +221,10 @@ def query_array(query: ArrayLike) -> NDArray[np.float32]:
 def query_rows(query: ArrayLike, documents: TokenEmbeddings) -> NDArray[Any]:
     """Return one query as float32 [Q, K], or as the bits uint8 [Q, ceil(K / 8)] that binary documents allow."""
     if documents.dtype == "binary" and getattr(query, "dtype", None) == np.uint8:
-        bits = TokenEmbeddings(query, [0, len(np.asarray(query))], dtype="binary", dim=documents.dim)
-        if not bits.tokens[0]:
+        bits: NDArray[Any] = checked_rows(query, "query", "binary", None, documents.dim or None).segments[0]
+        if not len(bits):
             raise InputError("query: expected at least one token, got none")
-        return bits[0]
+        return bits
     return query_array(query)
 
 

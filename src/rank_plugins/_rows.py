@@ -122,8 +122,6 @@ def check_dimension(dim: int, what: str) -> None:
 
 def check_alike(part: Rows, first: Rows, i: int) -> None:
     """Refuse a document that is not of the kind that the first one is."""
-    if part.dim != first.dim:
-        raise InputError(f"documents[{i}]: expected {first.dim} dimensions as documents[0] has, got {part.dim}")
     if part.dtype != first.dtype or part.tensors != first.tensors:
         raise InputTypeError(
             f"documents[{i}]: expected {first.dtype} {'tensors' if first.tensors else 'arrays'} as documents[0] is,"

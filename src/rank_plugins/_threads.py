@@ -54,13 +54,16 @@ def run_each(work: Callable[[Item], None], items: Iterable[Item], threads: int) 
 
     Each thread takes the next item when it is done with one. The first error ends the rest and is raised here.
     """
-    job = _Job(work, items)
-    helpers = min(threads, len(job.pending)) - 1
-    if helpers > 0:
-        _pool.help(job, helpers)
+    todo = deque(items)
+    helpers = min(threads, len(todo)) - 1
+    if helpers < 1:
+        for item in todo:
+            work(item)
+        return
+    job = _Job(work, todo)
+    _pool.help(job, helpers)
     job.take()
-    if helpers > 0:
-        job.close()
+    job.close()
     if job.errors:
         raise job.errors[0]
 
@@ -72,9 +75,9 @@ class _Job:
     pool is, and jobs may be started by jobs.
     """
 
-    def __init__(self, work: Callable[[Any], None], items: Iterable[Any]) -> None:
+    def __init__(self, work: Callable[[Any], None], pending: deque[Any]) -> None:
         self.work = work
-        self.pending = deque(items)
+        self.pending = pending
         self.errors: list[BaseException] = []
         self._helpers = 0
         self._closed = False

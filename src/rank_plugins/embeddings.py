@@ -106,24 +106,27 @@ class TokenEmbeddings:
         """
         if isinstance(arrays, (str, bytes)) or not isinstance(arrays, Sequence):
             raise InputTypeError(f"documents: expected a list of arrays [D, K], got {type(arrays).__name__}")
-        types = {str(getattr(array, "dtype", None)).removeprefix("torch.") for array in arrays}
-        half = len(types) == 1 and types <= {"float16", "bfloat16"}
-        parts = []
-        for i, array in enumerate(arrays):
-            what = f"documents[{i}]"
-            if half or is_tensor(array):
-                parts.append(checked_rows(array, what))
-            else:
-                values = float_array(array, what, "[D, K]")
-                check_dimension(values.shape[1], what)
-                parts.append(Rows((read_only(values),), "float32", values.shape[1]))
-        first = parts[0] if parts else Rows((), "float32", 0)
-        for i, part in enumerate(parts):
-            check_alike(part, first, i)
-        segments = tuple(part.segments[0] for part in parts)
+        types = {getattr(array, "dtype", None) for array in arrays}
+        names = {str(kind).removeprefix("torch.") for kind in types}
+        if names in ({"float16"}, {"bfloat16"}) or any(map(is_tensor, arrays)):
+            parts = [checked_rows(array, f"documents[{i}]") for i, array in enumerate(arrays)]
+            for i, part in enumerate(parts):
+                check_alike(part, parts[0], i)
+            return cls._of_segments([part.segments[0] for part in parts], parts[0].dtype)
+        return cls._of_segments([float_array(array, f"documents[{i}]", "[D, K]") for i, array in enumerate(arrays)])
+
+    @classmethod
+    def _of_segments(cls, segments: Sequence[Any], dtype: str = "float32") -> TokenEmbeddings:
+        """One document per segment [D, K], each checked for itself."""
+        dim = segments[0].shape[1] if len(segments) else 0
+        for i, array in enumerate(segments):
+            if array.shape[1] != dim or not dim:
+                check_dimension(array.shape[1], f"documents[{i}]")
+                raise InputError(f"documents[{i}]: expected {dim} dimensions as documents[0] has, got {array.shape[1]}")
         count = len(segments)
-        tokens = np.fromiter((len(array) for array in segments), np.int64, count)
-        rows = Rows(segments, first.dtype, first.dim)
+        tokens = np.fromiter(map(len, segments), np.int64, count)
+        views = tuple(array if is_tensor(array) else read_only(array) for array in segments)
+        rows = Rows(views, dtype, dim)
         return cls._of(rows, np.arange(count), np.zeros(count, np.int64), tokens)
 
     @classmethod

@@ -23,6 +23,7 @@ from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputError, InputTypeError
 
 TOKENS_AT_ONCE = 1 << 15  # bounds the memory of a conversion beside its result
+TINY = np.finfo(np.float32).tiny
 TOO_LARGE_FOR_FLOAT16 = 65520  # rounds to infinity
 ROUNDING = 1 + 1e-4  # more than a length computed in float32 can lose
 
@@ -91,7 +92,7 @@ def converted(values: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], ND
 
     """
     if dtype == "float16":
-        largest = np.abs(values).max(initial=0)
+        largest = max(values.max(initial=0), -values.min(initial=0))
         if largest >= TOO_LARGE_FOR_FLOAT16:
             raise InputError(f"float16: expected values of at most 65504, got {largest:g}; use bfloat16 or int8")
         return values.astype(np.float16), None
@@ -99,12 +100,12 @@ def converted(values: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], ND
         bits = np.ascontiguousarray(values).view(np.uint32)
         return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(np.uint16), None
     if dtype == "int8":
-        scales = np.abs(values).max(axis=1, initial=0) / np.float32(127)
-        small = scales < np.finfo(np.float32).tiny  # a quotient by them could overflow: they count as zero
-        divisors = scales
-        if small.any():
+        divisors = scales = np.abs(values).max(axis=1) / np.float32(127)
+        if scales.min(initial=1) < TINY:  # a quotient by less could overflow: such a token counts as zero
+            small = scales < TINY
             scales, divisors = np.where(small, np.float32(0), scales), np.where(small, np.float32(1), scales)
-        return np.rint(values / divisors[:, None]).astype(np.int8), scales
+        quotients = values / divisors[:, None]
+        return np.rint(quotients, out=quotients).astype(np.int8), scales
     if dtype == "binary":
         return np.packbits(values > 0, axis=1), None
     return values, None
