@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,7 @@ from rank_plugins.quantize import converted, dequantize, widened
 if TYPE_CHECKING:
     from torch import Tensor
 
-Documents = TokenEmbeddings | Sequence[ArrayLike] | NDArray[Any]
+Documents: TypeAlias = "TokenEmbeddings | Sequence[ArrayLike] | NDArray[Any]"
 
 # Waking a thread costs some 50 microseconds, handing it one more chunk some 20: the time of this many float32
 # multiplications, and of SPEED times as many in another dtype.
@@ -34,9 +34,9 @@ KERNEL_OF = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "int8": "I8
 
 
 @overload
-def maxsim(query: ArrayLike, documents: Documents, *, threads: int | None = None) -> NDArray[np.float32]: ...
+def maxsim(query: Any, documents: Tensor | Sequence[Tensor], *, threads: int | None = None) -> Tensor: ...
 @overload
-def maxsim(query: Tensor, documents: Tensor | Sequence[Tensor], *, threads: int | None = None) -> Tensor: ...
+def maxsim(query: ArrayLike, documents: Documents, *, threads: int | None = None) -> NDArray[np.float32]: ...
 def maxsim(query: Any, documents: Any, *, threads: int | None = None) -> Any:
     """Score every document: the sum over query tokens of the largest dot product with a document token.
 
@@ -73,12 +73,20 @@ def maxsim(query: Any, documents: Any, *, threads: int | None = None) -> Any:
     return Queries(rows, np.array([0, len(rows)]), collection).scores(collection, workers)[0]
 
 
+@overload
 def maxsim_batch(
-    queries: TokenEmbeddings | Sequence[ArrayLike] | NDArray[Any],
-    documents: Documents,
-    candidates: Sequence[ArrayLike] | None = None,
-    *,
-    threads: int | None = None,
+    queries: Any, documents: Tensor | Sequence[Tensor], candidates: None = None, *, threads: int | None = None
+) -> Tensor: ...
+@overload
+def maxsim_batch(
+    queries: Documents, documents: Documents, candidates: None = None, *, threads: int | None = None
+) -> NDArray[np.float32]: ...
+@overload
+def maxsim_batch(
+    queries: Documents, documents: Documents, candidates: Sequence[ArrayLike], *, threads: int | None = None
+) -> list[NDArray[np.float32]]: ...
+def maxsim_batch(
+    queries: Any, documents: Any, candidates: Sequence[ArrayLike] | None = None, *, threads: int | None = None
 ) -> Any:
     """Score many queries at once, each against all documents or against its own candidates.
 
@@ -129,7 +137,9 @@ def maxsim_batch(
     return results
 
 
-def maxsim_alignment(query: ArrayLike, document: ArrayLike | TokenEmbeddings) -> tuple[NDArray[Any], NDArray[Any]]:
+def maxsim_alignment(
+    query: ArrayLike, document: ArrayLike | TokenEmbeddings
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return for every query token the document token that it matches best, and their similarity.
 
     Args:
@@ -154,7 +164,7 @@ def maxsim_alignment(query: ArrayLike, document: ArrayLike | TokenEmbeddings) ->
         )
     check_dim(vectors, single)
     similarities = vectors @ dequantize(single)[0].T
-    best = similarities.argmax(axis=1)
+    best = similarities.argmax(axis=1).astype(np.int64)
     return best, similarities[np.arange(len(best)), best]
 
 

@@ -3,27 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from typing_extensions import assert_type
 
 import rank_plugins
-from rank_plugins import TokenEmbeddings, encoders, maxsim, rerankers, simd
+from rank_plugins import (
+    TokenEmbeddings,
+    encoders,
+    maxsim,
+    maxsim_alignment,
+    maxsim_batch,
+    maxsim_top_k,
+    rerankers,
+    simd,
+)
 from rank_plugins.encoders import Encoder
 from rank_plugins.encoders.onnx import OnnxEncoder
+from rank_plugins.quantize import dequantize, quantize
 from rank_plugins.rerankers import Ranking, Reranker
 
 query = np.zeros((2, 4), np.float32)
 embeddings = TokenEmbeddings(np.zeros((3, 4)), [0, 1, 3])
-assert_type(embeddings[0], NDArray[np.float32])
+assert_type(embeddings[0], NDArray[Any])
 assert_type(embeddings[1:], TokenEmbeddings)
 assert_type(embeddings[[1, 0]], TokenEmbeddings)
-assert_type(embeddings.contiguous(), tuple[NDArray[np.float32], NDArray[np.int64]])
+assert_type(embeddings.contiguous(), tuple[NDArray[Any], NDArray[np.int64]])
 assert_type(maxsim(query, embeddings, threads=2), NDArray[np.float32])
 assert_type(maxsim(query, [query, query]), NDArray[np.float32])
 assert_type(maxsim(query, np.zeros((3, 2, 4), np.float32)), NDArray[np.float32])
 assert_type(TokenEmbeddings.from_padded(np.zeros((3, 2, 4)), lengths=[1, 2, 2]), TokenEmbeddings)
+
+tensor = torch.zeros(2, 4)
+assert_type(maxsim(tensor, [tensor]), torch.Tensor)
+assert_type(maxsim(query, tensor[None]), torch.Tensor)
+assert_type(maxsim_batch([tensor], [tensor, tensor]), torch.Tensor)
+
+int8 = quantize(embeddings, "int8")
+assert_type(int8, TokenEmbeddings)
+assert_type(int8.dtype, str)
+assert_type(int8.scales, NDArray[np.float32] | None)
+assert_type(dequantize(int8), TokenEmbeddings)
+assert_type(maxsim_batch([query, query], embeddings), NDArray[np.float32])
+assert_type(maxsim_batch([query], embeddings, [[0, 1]], threads=1), list[NDArray[np.float32]])
+assert_type(
+    maxsim_top_k(query, embeddings, 2, first_scores=[1.0, 2.0], alpha=0.1, screen=int8),
+    tuple[NDArray[np.int64], NDArray[np.float32]],
+)
+assert_type(maxsim_alignment(query, query), tuple[NDArray[np.int64], NDArray[np.float32]])
 
 with simd.limit("scalar"):
     assert_type(simd.active(), str)
