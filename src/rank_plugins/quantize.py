@@ -92,16 +92,18 @@ def converted(values: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], ND
 
     """
     if dtype == "float16":
-        largest = max(values.max(initial=0), -values.min(initial=0))
-        if largest >= TOO_LARGE_FOR_FLOAT16:
-            raise InputError(f"float16: expected values of at most 65504, got {largest:g}; use bfloat16 or int8")
+        flat = values.reshape(-1)
+        if not np.vdot(flat, flat) < 4e9:  # otherwise no value can be that large; this is the fast way to know
+            largest = np.abs(flat).max()
+            if largest >= TOO_LARGE_FOR_FLOAT16:
+                raise InputError(f"float16: expected values of at most 65504, got {largest:g}; use bfloat16 or int8")
         return values.astype(np.float16), None
     if dtype == "bfloat16":  # to the nearest, ties to even
         bits = np.ascontiguousarray(values).view(np.uint32)
         return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(np.uint16), None
     if dtype == "int8":
-        divisors = scales = np.abs(values).max(axis=1) / np.float32(127)
-        if scales.min(initial=1) < TINY:  # a quotient by less could overflow: such a token counts as zero
+        divisors = scales = np.maximum.reduce(np.abs(values), axis=1) / np.float32(127)
+        if np.minimum.reduce(scales, initial=1) < TINY:  # a quotient by less could overflow: it counts as 0
             small = scales < TINY
             scales, divisors = np.where(small, np.float32(0), scales), np.where(small, np.float32(1), scales)
         quotients = values / divisors[:, None]
