@@ -114,6 +114,14 @@ def test_any_shape(dtype, Q, K, tokens, seed):
         assert scores == pytest.approx(maxsim(query, documents), abs=Q * (K + 2) * 2.0**-22)
 
 
+def test_documents_without_tokens_come_first(level):
+    """An empty first segment does not move the documents of the others."""
+    rows = np.eye(4, dtype=np.float32)
+    embeddings = TokenEmbeddings.from_list([rows[:0], rows])
+    parts = (np.array([1, 1]), np.array([0, 2]), np.array([1, 2]))
+    assert maxsim(rows[2:3], TokenEmbeddings._of(embeddings._rows, *parts)).tolist() == [0.0, 1.0]
+
+
 def test_bfloat16_comes_in_two_forms(level, rng):
     """ml_dtypes.bfloat16 arrays, and their bits as uint16, are the same embeddings as quantize makes."""
     vectors = unit(rng, 12, 32)

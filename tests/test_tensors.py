@@ -58,7 +58,7 @@ def test_dtypes_agree_with_native(query, documents, dtype):
     """Tensors of a dtype score as arrays of it do."""
     arrays = quantize(TokenEmbeddings.from_list([document.numpy() for document in documents]), dtype)
     values, offsets = arrays.contiguous()
-    scales = None if arrays.scales is None else torch.from_numpy(arrays.scales)
+    scales = None if arrays.scales is None else torch.from_numpy(arrays.scales.copy())
     tensor = torch.from_numpy(values.copy())
     tensor = tensor.view(torch.bfloat16) if dtype == "bfloat16" else tensor
     tensors = TokenEmbeddings(tensor, offsets, scales=scales)

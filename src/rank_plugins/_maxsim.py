@@ -271,7 +271,7 @@ def _query_rows(queries: Any, documents: TokenEmbeddings) -> tuple[NDArray[Any],
 
 def _addresses(documents: TokenEmbeddings) -> tuple[NDArray[np.uintp], NDArray[np.uintp] | None]:
     rows, segment, starts = documents._rows, documents._segment, documents._starts
-    row_bytes = rows.segments[0].strides[0] if rows.segments[0].size else 0
+    row_bytes = rows.segments[0].shape[1] * rows.segments[0].itemsize
     scales = None if rows.scales is None else addresses(rows.scales, segment, starts, 4)
     return addresses(rows.segments, segment, starts, row_bytes), scales
 

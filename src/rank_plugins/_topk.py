@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -88,14 +88,16 @@ def maxsim_top_k(
     queries = Queries(rows, np.array([0, len(rows)]), collection)
     if beta is not None:
         return _early_exit(queries, collection, order, count, whole_number(beta, "beta", 1), workers)
-    chosen = collection if len(order) == len(collection) else collection[np.sort(order)]
-    back = np.arange(len(collection)) if chosen is collection else np.sort(order)
-    if screen is None or not _screening_pays(rows, chosen, screen[back], count):
-        scores = queries.scores(chosen, workers)[0]
-        best = _best(scores, count)
-        return back[best], scores[best]
-    best, scores = screened_top_k(queries, rows, chosen, screen[back], count, workers)
-    return back[best], scores
+    kept = np.sort(order)
+    chosen, copy = collection, screen
+    if len(kept) < len(collection):
+        chosen, copy = collection[kept], None if screen is None else screen[kept]
+    if copy is not None and _screening_pays(rows, chosen, copy, count):
+        best, scores = screened_top_k(queries, rows, chosen, copy, count, workers)
+        return kept[best], scores
+    scores = queries.scores(chosen, workers)[0]
+    best = _best(scores, count)
+    return kept[best], scores[best]
 
 
 def screened_top_k(
@@ -220,9 +222,7 @@ def _check_options(
     screen: TokenEmbeddings | None,
     documents: TokenEmbeddings,
 ) -> None:
-    if alpha is not None and (
-        isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not math.isfinite(alpha) or not 0 <= alpha < 1
-    ):
+    if alpha is not None and (isinstance(alpha, bool) or not isinstance(alpha, numbers.Real) or not 0 <= alpha < 1):
         raise InputError(f"alpha: expected a number with 0 <= alpha < 1, got {alpha!r}")
     if alpha is not None and first_scores is None:
         raise InputError("alpha: expected first_scores with it; pass the first stage's scores")

@@ -185,15 +185,7 @@ class TokenEmbeddings:
     @property
     def scales(self) -> NDArray[np.float32] | None:
         """float32 [T], the scale of every token in the order of the documents, for int8; otherwise None."""
-        if self._rows.scales is None:
-            return None
-        parts = [
-            self._rows.scales[segment][start : start + tokens]
-            for segment, start, tokens in zip(
-                self._segment.tolist(), self._starts.tolist(), self._tokens.tolist(), strict=True
-            )
-        ]
-        return np.concatenate([np.empty(0, np.float32), *parts])
+        return None if self._rows.scales is None else self._joined(self._rows.scales)
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -244,18 +236,23 @@ class TokenEmbeddings:
         `values` is as the arrays of the documents are; for int8 the scales are `.scales`.
         """
         offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(self._tokens)))
-        segments = self._rows.segments
-        if len(segments) == 1 and len(self) and np.array_equal(self._starts, self._starts[0] + offsets[:-1]):
-            start = int(self._starts[0])
-            return segments[0][start : start + int(offsets[-1])], offsets
-        if not segments:
+        if not self._rows.segments:
             return np.empty((0, self.dim), np.float32), offsets
-        documents = [segments[0][:0], *self]
+        return self._joined(self._rows.segments), offsets
+
+    def _joined(self, segments: Sequence[Any]) -> NDArray[Any]:
+        """Return the documents' parts of `segments`, which lie as the rows do, one after another."""
+        starts, tokens = self._starts, self._tokens
+        if len(segments) == 1 and len(self) and np.array_equal(starts[1:] - starts[:-1], tokens[:-1]):
+            whole: NDArray[Any] = segments[0][int(starts[0]) : int(starts[-1] + tokens[-1])]
+            return whole
+        places = zip(self._segment.tolist(), starts.tolist(), tokens.tolist(), strict=True)
+        parts = [segments[0][:0], *(segments[segment][start : start + count] for segment, start, count in places)]
         if self._rows.tensors:
             import torch
 
-            return torch.cat(documents), offsets  # type: ignore[return-value]
-        return np.concatenate(documents), offsets
+            return torch.cat(parts)  # type: ignore[return-value]
+        return np.concatenate(parts)
 
 
 def _mask(mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
