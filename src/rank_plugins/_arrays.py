@@ -39,7 +39,7 @@ def cpu_has(feature: str) -> bool:
     return lib is not None and bool(lib.rp_cpu_features() & getattr(lib, f"RP_CPU_{feature}"))
 
 
-def level_that_answers(level: str, kernel: str = "F32") -> str:
+def level_that_answers(level: str, kernel: str) -> str:
     """Return the level whose kernel for `kernel` runs when `level` is asked for, as the C core tells it."""
     if level == "numpy":
         return level
