@@ -20,9 +20,11 @@ from rank_plugins.quantize import converted, widened
 
 BLOCK = 8  # documents per thread that early exit scores at once
 SAMPLE = 64  # documents that tell whether screening will pay
-WORTHWHILE = 0.5  # of the documents scored in full: with more, screening costs more than it saves
-# Levels whose int8 kernel is several times as fast as float32, and the CPU's feature that makes it so.
+# Up to which share of documents scored in full screening pays, by level: where int8 is several times as fast as
+# float32, thanks to a feature of the CPU, and where it is somewhat faster without.
 FAST_INT8 = {"avx2": "AVXVNNI", "avx512": "AVX512_VNNI", "amx": "AMX", "neon": "NEON_DOTPROD"}
+WORTHWHILE = 0.5
+PLAIN_WORTHWHILE = {"avx2": 0.15}
 
 TopK = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -157,12 +159,14 @@ def _rough_scores(
 
 def _screening_pays(rows: NDArray[np.float32], documents: TokenEmbeddings, screen: TokenEmbeddings, top_k: int) -> bool:
     level = simd.active()
-    if level not in FAST_INT8 or not cpu_has(FAST_INT8[level]) or len(documents) <= 2 * max(top_k, SAMPLE):
+    fast = level in FAST_INT8 and cpu_has(FAST_INT8[level])
+    limit = WORTHWHILE if fast else PLAIN_WORTHWHILE.get(level, 0)
+    if not limit or len(documents) <= 2 * max(top_k, SAMPLE):
         return False
     sample = screen[np.linspace(0, len(screen) - 1, SAMPLE).astype(np.int64)]
     rough, margin = _rough_scores(rows, documents.dtype, sample, 1)
     kth = max(1, round(top_k * SAMPLE / len(documents)))
-    return bool(np.mean(rough + margin >= np.sort(rough)[-kth]) <= WORTHWHILE)
+    return bool(np.mean(rough + margin >= np.sort(rough)[-kth]) <= limit)
 
 
 def _early_exit(
