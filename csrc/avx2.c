@@ -244,30 +244,45 @@ TARGET RP_INLINE void tile_b1(const void *block, size_t lanes, size_t K, const c
     }
 }
 
-/* Four bits of a document choose one of sixteen sums of the query's elements. */
-TARGET RP_INLINE void tile_f32_b1(const void *block, size_t lanes, size_t K, const char *document,
-                                  const rp_f32_t *scales, size_t rows, float *best)
+/* As in avx512.c, a register of lanes at a time. */
+TARGET RP_INLINE void tile_sums(const float *sums, size_t lanes, size_t codes, size_t C, const char *document,
+                                const rp_f32_t *scales, size_t rows, float *best)
 {
-    const size_t bytes = rp_document_bytes(RP_F32_B1, K), groups = (K + 3) / 4;
+    const size_t bytes = rp_code_bytes(codes, C), first = bytes - rp_code_bytes(codes, 0);
     for (size_t lane = 0; lane < lanes; lane += VECTOR) {
-        const float *sums = (const float *)block + lane;
+        const float *at = sums + lane, *starts = at + 16 * codes * lanes;
         __m256 sum[ROWS], most = _mm256_loadu_ps(best + lane);
-        RP_EACH(r, rows) sum[r] = _mm256_setzero_ps();
-        for (size_t g = 0; g < groups; g++, sums += 16 * lanes)
+        RP_EACH(r, rows)
+            sum[r] = C ? _mm256_loadu_ps(starts + rp_start(document + r * bytes, C) * lanes) : _mm256_setzero_ps();
+        for (size_t g = 0; g < codes; g++, at += 16 * lanes)
             RP_EACH(r, rows) {
-                const uint8_t byte = (uint8_t)document[r * bytes + g / 2];
-                sum[r] = _mm256_add_ps(sum[r], _mm256_loadu_ps(sums + (g % 2 ? byte & 15u : byte >> 4) * lanes));
+                const uint8_t byte = (uint8_t)document[r * bytes + first + g / 2];
+                sum[r] = _mm256_add_ps(sum[r], _mm256_loadu_ps(at + (g % 2 ? byte & 15u : byte >> 4) * lanes));
             }
+        if (scales)
+            RP_EACH(r, rows) sum[r] = _mm256_mul_ps(sum[r], _mm256_set1_ps(scales[r]));
         RP_EACH(r, rows) most = _mm256_max_ps(most, sum[r]);
         _mm256_storeu_ps(best + lane, most);
     }
+}
+
+TARGET RP_INLINE void tile_f32_b1(const void *block, size_t lanes, size_t K, const char *document,
+                                  const rp_f32_t *scales, size_t rows, float *best)
+{
+    tile_sums(block, lanes, (K + 3) / 4, 0, document, NULL, rows, best);
+}
+
+TARGET RP_INLINE void tile_codes(const void *block, size_t lanes, size_t K, const char *document,
+                                 const rp_f32_t *scales, size_t rows, float *best)
+{
+    tile_sums((const float *)block + lanes, lanes, K, *(const uint32_t *)block, document, scales, rows, best);
 }
 
 #define KERNEL(target, name, tile, rows, dtype)                                                                    \
     target static void name(const void *block, size_t lanes, size_t K, const void *document, const void *scales,    \
                             size_t D, float *best)                                                                  \
     {                                                                                                               \
-        rp_each_tile(tile, rows, rp_document_bytes(dtype, K), block, lanes, K, document, scales, D, best);          \
+        rp_each_tile(tile, rows, rp_row_bytes(dtype, block, K), block, lanes, K, document, scales, D, best);        \
     }
 
 KERNEL(TARGET, maxsim_f32, tile_f32, ROWS, RP_F32)
@@ -276,6 +291,7 @@ KERNEL(TARGET, maxsim_bf16, tile_bf16, ROWS, RP_BF16)
 KERNEL(TARGET, maxsim_i8, tile_i8, ROWS_I8, RP_I8)
 KERNEL(TARGET, maxsim_b1, tile_b1, ROWS_B1, RP_B1)
 KERNEL(TARGET, maxsim_f32_b1, tile_f32_b1, ROWS, RP_F32_B1)
+KERNEL(TARGET, maxsim_codes, tile_codes, ROWS, RP_CODES)
 KERNEL(TARGET_VNNI, maxsim_i8_vnni, tile_i8_vnni, ROWS_I8, RP_I8)
 
 const rp_row_t rp_row_avx2 = {
@@ -290,6 +306,7 @@ const rp_row_t rp_row_avx2 = {
         [RP_I8] = {maxsim_i8, RP_PACK_SHORTS},
         [RP_B1] = {maxsim_b1, RP_PACK_BITS},
         [RP_F32_B1] = {maxsim_f32_b1, RP_PACK_SUMS},
+        [RP_CODES] = {maxsim_codes, RP_PACK_CODES},
     },
 };
 

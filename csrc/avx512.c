@@ -211,22 +211,39 @@ TARGET_VPOPCNTDQ RP_INLINE void tile_b1(const void *block, size_t lanes, size_t 
     }
 }
 
-/* Four bits of a document choose one of sixteen sums of the query's elements. */
-enum { ROWS_F32_B1 = 8 };
-TARGET RP_INLINE void tile_f32_b1(const void *block, size_t lanes, size_t K, const char *document,
-                                  const rp_f32_t *scales, size_t rows, float *best)
+/* Each code of a document, four bits, chooses one of sixteen sums; one of C starts, where there are any, comes
+ * before them. */
+enum { ROWS_CODES = 8 };
+TARGET RP_INLINE void tile_sums(const float *sums, size_t lanes, size_t codes, size_t C, const char *document,
+                                const rp_f32_t *scales, size_t rows, float *best)
 {
-    const size_t vectors = lanes / VECTOR, bytes = rp_document_bytes(RP_F32_B1, K), groups = (K + 3) / 4;
-    const float *sums = block;
+    const size_t vectors = lanes / VECTOR, bytes = rp_code_bytes(codes, C), first = bytes - rp_code_bytes(codes, 0);
     __m512 sum[ROWS][VECTORS];
-    RP_EACH(r, rows) RP_EACH(v, vectors) sum[r][v] = _mm512_setzero_ps();
-    for (size_t g = 0; g < groups; g++, sums += 16 * lanes)
+    RP_EACH(r, rows) {
+        const float *start = C ? sums + (16 * codes + rp_start(document + r * bytes, C)) * lanes : NULL;
+        RP_EACH(v, vectors) sum[r][v] = C ? _mm512_loadu_ps(start + v * VECTOR) : _mm512_setzero_ps();
+    }
+    for (size_t g = 0; g < codes; g++, sums += 16 * lanes)
         RP_EACH(r, rows) {
-            const uint8_t byte = (uint8_t)document[r * bytes + g / 2];
+            const uint8_t byte = (uint8_t)document[r * bytes + first + g / 2];
             const float *chosen = sums + (g % 2 ? byte & 15u : byte >> 4) * lanes;
             RP_EACH(v, vectors) sum[r][v] = _mm512_add_ps(sum[r][v], _mm512_loadu_ps(chosen + v * VECTOR));
         }
+    if (scales)
+        RP_EACH(r, rows) RP_EACH(v, vectors) sum[r][v] = _mm512_mul_ps(sum[r][v], _mm512_set1_ps(scales[r]));
     raise(sum, vectors, rows, best);
+}
+
+TARGET RP_INLINE void tile_f32_b1(const void *block, size_t lanes, size_t K, const char *document,
+                                  const rp_f32_t *scales, size_t rows, float *best)
+{
+    tile_sums(block, lanes, (K + 3) / 4, 0, document, NULL, rows, best);
+}
+
+TARGET RP_INLINE void tile_codes(const void *block, size_t lanes, size_t K, const char *document,
+                                 const rp_f32_t *scales, size_t rows, float *best)
+{
+    tile_sums((const float *)block + lanes, lanes, K, *(const uint32_t *)block, document, scales, rows, best);
 }
 
 /* A kernel: its tile, over the document, with the number of vectors made a constant. */
@@ -235,15 +252,16 @@ TARGET RP_INLINE void tile_f32_b1(const void *block, size_t lanes, size_t K, con
                             size_t D, float *best)                                                                  \
     {                                                                                                               \
         if (lanes == VECTOR)                                                                                        \
-            rp_each_tile(tile, rows, rp_document_bytes(dtype, K), block, VECTOR, K, document, scales, D, best);     \
+            rp_each_tile(tile, rows, rp_row_bytes(dtype, block, K), block, VECTOR, K, document, scales, D, best);   \
         else                                                                                                        \
-            rp_each_tile(tile, rows, rp_document_bytes(dtype, K), block, RP_BLOCK, K, document, scales, D, best);   \
+            rp_each_tile(tile, rows, rp_row_bytes(dtype, block, K), block, RP_BLOCK, K, document, scales, D, best); \
     }
 
 KERNEL(TARGET, maxsim_f32, tile_f32, ROWS, RP_F32)
 KERNEL(TARGET, maxsim_f16, tile_f16, ROWS, RP_F16)
 KERNEL(TARGET, maxsim_bf16, tile_bf16, ROWS, RP_BF16)
-KERNEL(TARGET, maxsim_f32_b1, tile_f32_b1, ROWS_F32_B1, RP_F32_B1)
+KERNEL(TARGET, maxsim_f32_b1, tile_f32_b1, ROWS_CODES, RP_F32_B1)
+KERNEL(TARGET, maxsim_codes, tile_codes, ROWS_CODES, RP_CODES)
 KERNEL(TARGET_VNNI, maxsim_i8_vnni, tile_i8_vnni, ROWS, RP_I8)
 KERNEL(TARGET_BF16, maxsim_bf16_pairs, tile_bf16_pairs, ROWS, RP_BF16)
 KERNEL(TARGET_VPOPCNTDQ, maxsim_b1, tile_b1, ROWS_B1, RP_B1)
@@ -258,6 +276,7 @@ const rp_row_t rp_row_avx512 = {
         [RP_F16] = {maxsim_f16, RP_PACK_FLOATS},
         [RP_BF16] = {maxsim_bf16, RP_PACK_FLOATS},
         [RP_F32_B1] = {maxsim_f32_b1, RP_PACK_SUMS},
+        [RP_CODES] = {maxsim_codes, RP_PACK_CODES},
     },
 };
 

@@ -21,7 +21,8 @@ typedef enum {
     RP_PACK_WORDS,  /* the query's own elements, [rp_words][lanes] words along K; then, for int8, int32 [lanes]:
                        -128 * sum of the token's elements, which undoes adding 128 to document elements */
     RP_PACK_BITS,   /* uint64 [K / 64][lanes] */
-    RP_PACK_SUMS    /* float [K / 4][16][lanes]: the dot product of four dimensions with each pattern of bits */
+    RP_PACK_SUMS,   /* float [K / 4][16][lanes]: the dot product of four dimensions with each pattern of bits */
+    RP_PACK_CODES   /* uint32 [lanes], each C; then the query's own rows: float [K][16][lanes] and [C][lanes] */
 } rp_layout_t;
 
 /* Words of a row of `bytes` in RP_PACK_WORDS, rounded up to a whole tile of AMX. */
@@ -29,7 +30,7 @@ static inline size_t rp_words(size_t bytes) { return (bytes + 63) / 64 * 16; }
 
 /* best[lane] = max(best[lane], max over the document's tokens of scale * <query token in lane, token>), for
  * one query block of `lanes` lanes (a multiple of the row's vector) and one document of D >= 1 tokens.
- * `scales` (unaligned float32 [D]) belongs to int8 alone. */
+ * `scales` (unaligned float32 [D]) belongs to int8 and codes alone. */
 typedef void rp_maxsim_fn(const void *block, size_t lanes, size_t K, const void *document, const void *scales,
                           size_t D, float *best);
 
@@ -55,20 +56,32 @@ extern const size_t rp_rows_count;
 /* The row that answers for (level, dtype) on this machine, or NULL. */
 const rp_row_t *rp_row(int level, int dtype);
 
-/* pack.c: words per lane of a block, and the block of `tokens` query tokens that begin at `query`. */
-size_t rp_block_words(rp_layout_t layout, int dtype, size_t K);
+/* pack.c: words per lane of a block, and the block of `tokens` query tokens that begin at `query`; of codes, where
+ * a token is a column, tokens `start` on of Q. */
+size_t rp_block_words(rp_layout_t layout, int dtype, size_t K, size_t C);
 void rp_pack_block(rp_layout_t layout, int dtype, const char *query, size_t tokens, size_t K, size_t lanes, void *out);
+void rp_pack_codes(const char *query, size_t Q, size_t start, size_t tokens, size_t K, size_t C, size_t lanes,
+                   char *out);
 
-/* Bytes of one token as the caller passes it, for the query and for documents. */
+/* Bytes of one token as the caller passes it, for the query and for documents (of other types than codes), and of
+ * one document token of codes. */
 size_t rp_query_bytes(int dtype, size_t K);
 size_t rp_document_bytes(int dtype, size_t K);
+static inline size_t rp_code_bytes(size_t K, size_t C) { return (C ? sizeof(uint16_t) : 0) + (K + 1) / 2; }
 
 /* maxsim.c for a row of one's choice; the public functions, and tests of every row, call these. */
-size_t rp_row_packed_size(const rp_row_t *row, int dtype, size_t Q, size_t K);
-int rp_row_pack(const rp_row_t *row, int dtype, const void *query, size_t Q, size_t K, void *packed);
-int rp_row_maxsim(const rp_row_t *row, int dtype, const void *packed, size_t K, const int64_t *queries, size_t M,
-                  const float *query_scales, const uintptr_t *documents, const uintptr_t *scales,
+size_t rp_row_packed_size(const rp_row_t *row, int dtype, size_t Q, size_t K, size_t C);
+int rp_row_pack(const rp_row_t *row, int dtype, const void *query, size_t Q, size_t K, size_t C, void *packed);
+int rp_row_maxsim(const rp_row_t *row, int dtype, const void *packed, size_t K, size_t C, const int64_t *queries,
+                  size_t M, const float *query_scales, const uintptr_t *documents, const uintptr_t *scales,
                   const int64_t *tokens, size_t N, float *scores, size_t stride);
+
+/* Which of C > 0 starts a row of codes names; one beyond them, in a damaged file, counts as 0. */
+static inline size_t rp_start(const char *row, size_t C)
+{
+    const size_t start = (size_t)(uint8_t)row[0] | (size_t)(uint8_t)row[1] << 8;
+    return start < C ? start : 0;
+}
 
 /* The value of a bfloat16, and of a finite IEEE half; without branches, so that compilers vectorise it. */
 static inline float rp_bf16(uint16_t bits)
@@ -119,6 +132,12 @@ enum { RP_LINE = 64 };
 RP_INLINE void rp_prefetch(const void *at, size_t offset)
 {
     __builtin_prefetch((const void *)((uintptr_t)at + offset));
+}
+
+/* Bytes of one document token, by a packed block of its type. */
+RP_INLINE size_t rp_row_bytes(int dtype, const void *block, size_t K)
+{
+    return dtype == RP_CODES ? rp_code_bytes(K, *(const uint32_t *)block) : rp_document_bytes(dtype, K);
 }
 
 /* Raises best by `rows` document rows that follow one another. `lanes` is the distance, in lanes, from one

@@ -187,21 +187,40 @@ RP_INLINE void pass_b1(const char *query, size_t lanes, size_t registers, size_t
     }
 }
 
-/* Four bits of a document choose one of sixteen sums of the query's elements. */
-RP_INLINE void pass_f32_b1(const char *query, size_t lanes, size_t registers, size_t K, const char *document,
-                           const rp_f32_t *scales, size_t rows, float *best)
+/* Each code of a document, four bits, chooses one of sixteen sums; one of C starts, where there are any, comes
+ * before them. */
+RP_INLINE void pass_sums(const float *sums, size_t lanes, size_t registers, size_t codes, size_t C,
+                         const char *document, const rp_f32_t *scales, size_t rows, float *best)
 {
-    const size_t bytes = rp_document_bytes(RP_F32_B1, K), groups = (K + 3) / 4;
-    const float *sums = (const float *)query;
+    const size_t bytes = rp_code_bytes(codes, C), first = bytes - rp_code_bytes(codes, 0);
     float32x4_t sum[ROWS][REGISTERS];
-    RP_EACH(r, rows) RP_EACH(v, registers) sum[r][v] = vdupq_n_f32(0);
-    for (size_t g = 0; g < groups; g++, sums += 16 * lanes)
+    RP_EACH(r, rows) {
+        const float *start = C ? sums + (16 * codes + rp_start(document + r * bytes, C)) * lanes : NULL;
+        RP_EACH(v, registers) sum[r][v] = C ? vld1q_f32(start + v * 4) : vdupq_n_f32(0);
+    }
+    for (size_t g = 0; g < codes; g++, sums += 16 * lanes)
         RP_EACH(r, rows) {
-            const uint8_t byte = (uint8_t)document[r * bytes + g / 2];
+            const uint8_t byte = (uint8_t)document[r * bytes + first + g / 2];
             const float *chosen = sums + (g % 2 ? byte & 15u : byte >> 4) * lanes;
             RP_EACH(v, registers) sum[r][v] = vaddq_f32(sum[r][v], vld1q_f32(chosen + v * 4));
         }
+    if (scales)
+        RP_EACH(r, rows) RP_EACH(v, registers) sum[r][v] = vmulq_n_f32(sum[r][v], scales[r]);
     raise(sum, registers, rows, best);
+}
+
+RP_INLINE void pass_f32_b1(const char *query, size_t lanes, size_t registers, size_t K, const char *document,
+                           const rp_f32_t *scales, size_t rows, float *best)
+{
+    pass_sums((const float *)query, lanes, registers, (K + 3) / 4, 0, document, NULL, rows, best);
+}
+
+/* The number of starts stands in every lane. */
+RP_INLINE void pass_codes(const char *query, size_t lanes, size_t registers, size_t K, const char *document,
+                          const rp_f32_t *scales, size_t rows, float *best)
+{
+    const size_t C = *(const uint32_t *)query;
+    pass_sums((const float *)query + lanes, lanes, registers, K, C, document, scales, rows, best);
 }
 
 #ifdef DOT_PRODUCTS
@@ -280,7 +299,7 @@ TARGET_BF16 RP_INLINE void pass_bf16_dot(const char *query, size_t lanes, size_t
     target static void maxsim_##name(const void *block, size_t lanes, size_t K, const void *document,               \
                                      const void *scales, size_t D, float *best)                                     \
     {                                                                                                               \
-        rp_each_tile(tile_##name, ROWS, rp_document_bytes(dtype, K), block, lanes, K, document, scales, D, best);   \
+        rp_each_tile(tile_##name, ROWS, rp_row_bytes(dtype, block, K), block, lanes, K, document, scales, D, best); \
     }
 
 KERNEL(TARGET, f32, FULL, 4, RP_F32)
@@ -289,6 +308,7 @@ KERNEL(TARGET, bf16, FULL, 4, RP_BF16)
 KERNEL(TARGET, i8, VECTOR, 4, RP_I8)
 KERNEL(TARGET, b1, VECTOR, 8, RP_B1)
 KERNEL(TARGET, f32_b1, FULL, 4, RP_F32_B1)
+KERNEL(TARGET, codes, FULL, 4, RP_CODES)
 
 const rp_row_t rp_row_neon = {
     .name = "neon",
@@ -301,6 +321,7 @@ const rp_row_t rp_row_neon = {
         [RP_I8] = {maxsim_i8, RP_PACK_WORDS},
         [RP_B1] = {maxsim_b1, RP_PACK_BITS},
         [RP_F32_B1] = {maxsim_f32_b1, RP_PACK_SUMS},
+        [RP_CODES] = {maxsim_codes, RP_PACK_CODES},
     },
 };
 

@@ -15,14 +15,15 @@ size_t rp_document_bytes(int dtype, size_t K)
     }
 }
 
-size_t rp_block_words(rp_layout_t layout, int dtype, size_t K)
+size_t rp_block_words(rp_layout_t layout, int dtype, size_t K, size_t C)
 {
     switch (layout) {
     case RP_PACK_FLOATS: return K;
     case RP_PACK_SHORTS: return (K + 1) / 2;
     case RP_PACK_WORDS: return rp_words(rp_query_bytes(dtype, K)) + (dtype == RP_I8);
     case RP_PACK_BITS: return (K + 63) / 64 * 2;
-    default: return (K + 3) / 4 * 16;
+    case RP_PACK_SUMS: return (K + 3) / 4 * 16;
+    default: return 1 + 16 * K + C; /* RP_PACK_CODES */
     }
 }
 
@@ -86,10 +87,24 @@ static void pack_sums(const char *query, size_t tokens, size_t K, size_t lanes, 
     }
 }
 
+void rp_pack_codes(const char *query, size_t Q, size_t start, size_t tokens, size_t K, size_t C, size_t lanes,
+                   char *out)
+{
+    const size_t words = rp_block_words(RP_PACK_CODES, RP_CODES, K, C), used = tokens * 4, row = lanes * 4;
+    const uint32_t starts = (uint32_t)C;
+    for (size_t lane = 0; lane < lanes; lane++)
+        memcpy(out + lane * 4, &starts, 4);
+    for (size_t word = 1; word < words; word++) {
+        out += row;
+        memcpy(out, query + ((word - 1) * Q + start) * 4, used);
+        memset(out + used, 0, row - used);
+    }
+}
+
 void rp_pack_block(rp_layout_t layout, int dtype, const char *query, size_t tokens, size_t K, size_t lanes, void *out)
 {
     const size_t bytes = rp_query_bytes(dtype, K);
-    memset(out, 0, rp_block_words(layout, dtype, K) * lanes * 4);
+    memset(out, 0, rp_block_words(layout, dtype, K, 0) * lanes * 4);
     if (layout == RP_PACK_SUMS) {
         pack_sums(query, tokens, K, lanes, out);
         return;

@@ -120,6 +120,32 @@ static void maxsim_f32_b1(const void *block, size_t lanes, size_t K, const void 
     }
 }
 
+/* The sixteen values of a code lie one after another, and the starts behind those of the last code. */
+static void maxsim_codes(const void *block, size_t lanes, size_t K, const void *document, const void *scales,
+                         size_t D, float *best)
+{
+    uint32_t C;
+    memcpy(&C, block, sizeof C);
+    const float *sums = (const float *)block + lanes, *starts = sums + 16 * K * lanes;
+    const size_t bytes = rp_code_bytes(K, C), first = bytes - rp_code_bytes(K, 0);
+    const char *row = document;
+    for (size_t j = 0; j < D; j++, row += bytes) {
+        float scale, dot[RP_BLOCK] = {0};
+        memcpy(&scale, (const char *)scales + j * sizeof scale, sizeof scale);
+        if (C)
+            memcpy(dot, starts + rp_start(row, C) * lanes, lanes * sizeof *dot);
+        for (size_t k = 0; k < K; k++) {
+            const uint8_t byte = (uint8_t)row[first + k / 2];
+            const size_t code = k % 2 ? byte & 15u : byte >> 4;
+            for (size_t lane = 0; lane < lanes; lane++)
+                dot[lane] += sums[(16 * k + code) * lanes + lane];
+        }
+        for (size_t lane = 0; lane < lanes; lane++)
+            dot[lane] *= scale;
+        raise(dot, lanes, best);
+    }
+}
+
 const rp_row_t rp_row_scalar = {
     .name = "scalar",
     .level = RP_SCALAR,
@@ -131,5 +157,6 @@ const rp_row_t rp_row_scalar = {
         [RP_I8] = {maxsim_i8, RP_PACK_SHORTS},
         [RP_B1] = {maxsim_b1, RP_PACK_BITS},
         [RP_F32_B1] = {maxsim_f32_b1, RP_PACK_FLOATS},
+        [RP_CODES] = {maxsim_codes, RP_PACK_CODES},
     },
 };

@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:  # built without a C compiler
     ffi = lib = None
 
 NATIVE_LEVELS = ("scalar", "avx2", "avx512", "amx", "neon")  # in the order of rp_level_t
-KERNELS = ("F32", "F16", "BF16", "I8", "B1", "F32_B1")  # in the order of rp_dtype_t
+KERNELS = ("F32", "F16", "BF16", "I8", "B1", "F32_B1", "CODES")  # in the order of rp_dtype_t
 ALIGNMENT = 64  # bytes: a cache line, and a whole AVX-512 register
 
 
@@ -72,20 +72,25 @@ class PackedQueries:
         dim: int,
         offsets: NDArray[np.int64],
         scales: NDArray[np.float32] | None,
+        starts: int = 0,
     ) -> None:
-        """Pack `values`, C-contiguous rows [Q, ...] of the type that `kernel` names.
+        """Pack `values`, C-contiguous rows [Q, ...] of the type that `kernel` names; of CODES see rank_plugins.h.
 
-        Query m is rows offsets[m] to offsets[m + 1]; `scales` float32 [Q] or None.
+        Query m is tokens offsets[m] to offsets[m + 1]; `scales` float32 [Q] or None. Of CODES `dim` is the number of
+        codes, and `starts` that of what may come before them.
         """
-        self._shape = (NATIVE_LEVELS.index(level), KERNELS.index(kernel)), dim
+        self._kind = NATIVE_LEVELS.index(level), KERNELS.index(kernel)
+        self._shape = dim, starts
         self._names = level, kernel
         self._offsets, self._scales = offsets, scales
-        kind = self._shape[0]
-        size = lib.rp_maxsim_packed_size(*kind, len(values), dim)
+        tokens = int(offsets[-1])
+        size = lib.rp_maxsim_packed_size(*self._kind, tokens, *self._shape)
         room = np.empty(size + ALIGNMENT, np.uint8)
         self._packed = room[-address(room) % ALIGNMENT :]
         _checked(
-            lib.rp_maxsim_pack(*kind, ffi.from_buffer(values), len(values), dim, ffi.from_buffer(self._packed)),
+            lib.rp_maxsim_pack(
+                *self._kind, ffi.from_buffer(values), tokens, *self._shape, ffi.from_buffer(self._packed)
+            ),
             *self._names,
         )
 
@@ -99,11 +104,10 @@ class PackedQueries:
     ) -> None:
         """Write the scores of documents part[0] ... part[1] - 1 into scores [M, N]; releases the GIL meanwhile."""
         start, stop = part
-        kind, dim = self._shape
         result = lib.rp_maxsim(
-            *kind,
+            *self._kind,
             ffi.from_buffer(self._packed),
-            dim,
+            *self._shape,
             ffi.from_buffer("int64_t[]", self._offsets),
             len(self._offsets) - 1,
             ffi.NULL if self._scales is None else ffi.from_buffer("float[]", self._scales),

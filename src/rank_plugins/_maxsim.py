@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from rank_plugins import simd
 from rank_plugins._arrays import PackedQueries, addresses
 from rank_plugins._checks import float_array, int_array
-from rank_plugins._rows import checked_rows
+from rank_plugins._rows import CODECS, checked_rows
 from rank_plugins._threads import run_each, thread_count
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputError, InputTypeError
-from rank_plugins.quantize import converted, dequantize, widened
+from rank_plugins.quantize import blocks, converted, dequantize, widened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,9 +28,12 @@ Documents: TypeAlias = "TokenEmbeddings | Sequence[ArrayLike] | NDArray[Any]"
 WORK_PER_THREAD = 8_000_000
 WORK_PER_CHUNK = 16_000_000
 CHUNKS_PER_THREAD = 4  # where there is enough to do: a thread that is late leaves some to the others
-SPEED = {"F32": 1, "F16": 1, "BF16": 2, "I8": 4, "F32_B1": 3, "B1": 8}  # measured, roughly, at avx512
+SPEED = {"F32": 1, "F16": 1, "BF16": 2, "I8": 4, "F32_B1": 3, "B1": 8, "CODES": 1}  # measured, roughly, at avx512
+QUERY_TOKENS_AT_ONCE = 1 << 10  # against codes: bounds what a query's products with a codebook take
 LARGEST_INT8_DIM = 1 << 16  # so that no sum of products leaves 32 bits
-KERNEL_OF = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "int8": "I8", "binary": "F32_B1"}
+KERNEL_OF = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "int8": "I8", "binary": "F32_B1"} | dict.fromkeys(
+    CODECS, "CODES"
+)
 
 
 @overload
@@ -42,8 +45,8 @@ def maxsim(query: Any, documents: Any, *, threads: int | None = None) -> Any:
 
     score_n = sum over i of max over j of <q_i, d_nj> (Khattab and Zaharia, ColBERT, SIGIR 2020). Higher is
     better. A document without tokens scores -inf. The query is converted once to the documents' dtype (see
-    rank_plugins.quantize), except that a float query stays float32 against binary documents; scores are on
-    the scale of floats whatever the dtype.
+    rank_plugins.quantize), except that a float query stays float32 against binary documents and codes; scores are
+    on the scale of floats whatever the dtype.
 
     Args:
         query: float [Q, K], Q >= 1; against binary documents also bits, uint8 [Q, ceil(K / 8)].
@@ -122,9 +125,13 @@ def maxsim_batch(
     if candidates is not None and len(candidates) != count:
         raise InputError(f"candidates: expected {count} lists (one per query), got {len(candidates)}")
     if candidates is None:
-        if not count or not len(collection):
-            return np.empty((count, len(collection)), np.float32)
-        return Queries(rows, offsets, collection).scores(collection, workers)
+        scores = np.empty((count, len(collection)), np.float32)
+        size = int(offsets[-1]) if collection._rows.codebook is None else QUERY_TOKENS_AT_ONCE
+        for first, last in blocks(offsets, size) if scores.size else ():
+            some = slice(offsets[first], offsets[last])
+            packed = Queries(rows[some], offsets[first : last + 1] - offsets[first], collection)
+            scores[first:last] = packed.scores(collection, workers)
+        return scores
     chosen = [collection[int_array(lists, f"candidates[{m}]")] for m, lists in enumerate(candidates)]
     results: list[Any] = [None] * len(chosen)
 
@@ -187,7 +194,12 @@ class Queries:
         if dtype == "int8" and dim > LARGEST_INT8_DIM:
             raise InputError(f"documents: expected at most {LARGEST_INT8_DIM} dimensions for int8, got {dim}")
         if self._level != "numpy" and len(documents):
-            self._packed = PackedQueries(self._level, self._kernel, self._rows, dim, offsets, self._scales)
+            codebook = documents._rows.codebook
+            if codebook is None:
+                self._packed = PackedQueries(self._level, self._kernel, self._rows, dim, offsets, self._scales)
+            else:
+                shape = len(codebook.words), offsets, None, len(codebook.centroids)
+                self._packed = PackedQueries(self._level, self._kernel, codebook.products(rows), *shape)
 
     def scores(self, documents: TokenEmbeddings, threads: int) -> NDArray[np.float32]:
         """Return the scores float32 [M, N] of documents of the dtype and dimension given at first."""
@@ -209,10 +221,12 @@ class Queries:
         """Do the same without the C core, one document at a time; whole numbers are exact in float64."""
         dtype, dim = documents.dtype, documents.dim
         exact: Any = np.float64 if dtype == "int8" else np.float32
+        codebook = documents._rows.codebook
         rows = self._rows if self._kernel == "F32_B1" else widened(self._rows, dtype, dim)
         wide, unit = rows.astype(exact), 1.0 if self._scales is None else self._scales.astype(np.float64)
         for n, document in enumerate(documents):
-            dots = (wide @ widened(document, dtype, dim).astype(exact).T).astype(np.float32)
+            vectors = widened(document, dtype, dim) if codebook is None else codebook.decode(document)
+            dots = (wide @ vectors.astype(exact).T).astype(np.float32)
             scales = documents[n : n + 1].scales
             best = (dots if scales is None else dots * scales).max(axis=1, initial=-np.inf)
             scores[:, n] = (

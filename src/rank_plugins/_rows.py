@@ -6,7 +6,7 @@ Shapes: T tokens, K dimension.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from rank_plugins._checks import float_array, half_array, is_tensor, scale_array, whole_number
 from rank_plugins.errors import InputError, InputTypeError
 
+if TYPE_CHECKING:
+    from rank_plugins.codebook import Codebook
+
 DTYPES = ("float32", "float16", "bfloat16", "int8", "binary")
+CODECS = ("residual1", "residual2", "residual4", "pq")  # dtypes of rows that only their codebook can read
 STORED_AS = {"uint16": "bfloat16", "uint8": "binary"}  # what NumPy's own types cannot say
 
 
@@ -25,7 +29,8 @@ class Rows:
     segments: tuple[Any, ...]  # arrays [rows, width], or tensors
     dtype: str
     dim: int
-    scales: tuple[NDArray[np.float32], ...] | None = None  # int8 only: one array [rows] per segment
+    scales: tuple[NDArray[np.float32], ...] | None = None  # int8 and codes only: one array [rows] per segment
+    codebook: Codebook | None = None  # of codes
 
     @property
     def tensors(self) -> bool:

@@ -28,6 +28,7 @@ class TokenEmbeddings:
     | bfloat16   | uint16 [D, K], the bits; ml_dtypes.bfloat16 is accepted too |
     | int8       | int8 [D, K] with one float32 scale per token                |
     | binary     | uint8 [D, ceil(K / 8)], a bit per dimension as numpy.packbits orders them, set where positive |
+    | a codec's  | uint8 [D, row_bytes] with one float32 scale per token, made by codebook.Codebook.encode       |
 
     Inside, a document is (segment, start, tokens): rows `start` to `start + tokens` of one of several
     arrays, so documents may lie scattered and a selection of them copies nothing. Values are checked
@@ -174,7 +175,7 @@ class TokenEmbeddings:
 
     @property
     def dtype(self) -> str:
-        """The type of the elements: float32, float16, bfloat16, int8 or binary."""
+        """The type of the elements: float32, float16, bfloat16, int8, binary or the name of a codec."""
         return self._rows.dtype
 
     @property
@@ -184,8 +185,10 @@ class TokenEmbeddings:
 
     @property
     def scales(self) -> NDArray[np.float32] | None:
-        """float32 [T], the scale of every token in the order of the documents, for int8; otherwise None."""
-        return None if self._rows.scales is None else self._joined(self._rows.scales)
+        """float32 [T], the scale of every token in the order of the documents, for int8 and codes; otherwise None."""
+        if self._rows.scales is None or not self._rows.segments:
+            return None if self._rows.scales is None else np.empty(0, np.float32)
+        return self._joined(self._rows.scales)
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -233,7 +236,7 @@ class TokenEmbeddings:
     def contiguous(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Return (values [T, K], offsets int64 [N + 1]); copies only when the documents do not lie in order.
 
-        `values` is as the arrays of the documents are; for int8 the scales are `.scales`.
+        `values` is as the arrays of the documents are; for int8 and codes the scales are `.scales`.
         """
         offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(self._tokens)))
         if not self._rows.segments:

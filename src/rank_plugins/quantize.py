@@ -8,6 +8,8 @@
 | int8     | K + 4           | round(value / scale), with scale = max |value| / 127 per token                      |
 | binary   | K / 8           | the signs: +1 / sqrt(K) where positive, -1 / sqrt(K) elsewhere, a vector of length 1 |
 
+What takes fewer bits by learning from a sample is in rank_plugins.codebook.
+
 Shapes: N documents, T tokens in all, K dimension.
 """
 
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rank_plugins._rows import DTYPES, Rows
+from rank_plugins._rows import CODECS, DTYPES, Rows
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputError, InputTypeError
 
@@ -35,12 +37,22 @@ def quantize(embeddings: TokenEmbeddings, dtype: str) -> TokenEmbeddings:
 
     Raises:
         InputError: a value that float16 cannot hold.
-        InputTypeError: an unknown dtype, tensors, not TokenEmbeddings.
+        InputTypeError: an unknown dtype, that of a codec, tensors, not TokenEmbeddings.
 
     """
+    if dtype in CODECS:
+        raise InputTypeError(
+            f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}, which needs a codebook; use"
+            f" rank_plugins.codebook: Codebook.fit(sample, {dtype!r}).encode(embeddings)"
+        )
     if dtype not in DTYPES:
         raise InputTypeError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    _check(embeddings)
+    return requantized(embeddings, dtype, screen=True)
+
+
+def requantized(embeddings: TokenEmbeddings, dtype: str, *, screen: bool) -> TokenEmbeddings:
+    """Do what `quantize` does, for a known dtype; int8 without `screen` is half the work and screens nothing."""
+    check_arrays(embeddings)
     if embeddings.dtype == dtype:
         return embeddings
     if not embeddings.dim:  # an empty list, which has no dimension either
@@ -51,25 +63,25 @@ def quantize(embeddings: TokenEmbeddings, dtype: str) -> TokenEmbeddings:
     width, storage = stored(dtype, dim)
     values = np.empty((total, width), storage)
     scales = np.empty(total, np.float32) if dtype == "int8" else None
-    bounds = np.zeros((len(embeddings), 2), np.float32)
+    bounds = np.zeros((len(embeddings), 2), np.float32) if scales is not None and screen else None
     offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(embeddings.tokens)))
-    for first, last in _blocks(offsets):
+    for first, last in blocks(offsets):
         part = slice(int(offsets[first]), int(offsets[last]))
-        source = _float32(embeddings[first:last])
+        source = float32_rows(embeddings[first:last])
         values[part], scale = converted(source, dtype)
         if scales is not None and scale is not None:
             scales[part] = scale
+        if bounds is not None and scale is not None:
             kept = values[part] * scale[:, None]
             bounds[first:last, 0] = _largest_norms(source - kept, offsets[first : last + 1])
             bounds[first:last, 1] = _largest_norms(kept, offsets[first : last + 1])
     result = TokenEmbeddings(values, offsets, dtype=dtype, scales=scales, dim=dim if dtype == "binary" else None)
-    if dtype == "int8":
-        result._bounds = bounds
+    result._bounds = bounds
     return result
 
 
 def dequantize(embeddings: TokenEmbeddings) -> TokenEmbeddings:
-    """Return the embeddings as float32 (see the module for what a stored value means).
+    """Return the embeddings as float32 (see the module, or rank_plugins.codebook, for what a stored value means).
 
     Raises:
         InputTypeError: tensors, not TokenEmbeddings.
@@ -125,22 +137,28 @@ def widened(
     return wide if scales is None else wide * scales[:, None]
 
 
-def _float32(embeddings: TokenEmbeddings) -> NDArray[np.float32]:
+def float32_rows(embeddings: TokenEmbeddings) -> NDArray[np.float32]:
+    """Return every token as float32 [T, K]."""
     values, _ = embeddings.contiguous()
+    codebook = embeddings._rows.codebook
+    if codebook is not None:
+        return codebook.decode(values, embeddings.scales)
     wide = widened(values, embeddings.dtype, embeddings.dim, embeddings.scales)
     return wide / np.float32(np.sqrt(embeddings.dim)) if embeddings.dtype == "binary" else wide
 
 
-def _check(embeddings: TokenEmbeddings) -> None:
+def check_arrays(embeddings: TokenEmbeddings) -> None:
+    """Refuse what is not a TokenEmbeddings of arrays."""
     if not isinstance(embeddings, TokenEmbeddings):
         raise InputTypeError(f"embeddings: expected TokenEmbeddings, got {type(embeddings).__name__}")
     if embeddings._rows.tensors:
         raise InputTypeError("embeddings: expected arrays, got tensors; convert tensors with torch's own .to()")
 
 
-def _blocks(offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Cut documents into runs (first, last) of about TOKENS_AT_ONCE tokens."""
-    marks = np.arange(0, int(offsets[-1]) + TOKENS_AT_ONCE, TOKENS_AT_ONCE)
+def blocks(offsets: NDArray[np.int64], tokens: int | None = None) -> list[tuple[int, int]]:
+    """Cut documents into runs (first, last) of about `tokens` tokens; None: TOKENS_AT_ONCE."""
+    size = tokens or TOKENS_AT_ONCE
+    marks = np.arange(0, int(offsets[-1]) + size, size)
     cuts = np.unique(np.concatenate(([0], np.searchsorted(offsets, marks), [len(offsets) - 1])))
     cuts = cuts[cuts < len(offsets)]
     return list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))

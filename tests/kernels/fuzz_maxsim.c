@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * libFuzzer target: every row of the table gets the same bytes and must agree with the scalar one, integers
  * bit for bit and floats within twice the a-priori bound, while AddressSanitizer watches the exactly sized
- * buffers. Type and shapes come from the first four bytes, values from the rest, floats in [-1, 1]. */
+ * buffers. Type and shapes come from the first four bytes, values from the rest, floats in [-1, 1]. Rows of codes
+ * are any bytes, as a damaged file may hold them. */
 #include "kernels.h"
 
 #include <float.h>
@@ -13,6 +14,25 @@ typedef struct { const uint8_t *data; size_t size, at; } source_t;
 
 static uint8_t next_byte(source_t *source) { return source->size ? source->data[source->at++ % source->size] : 64; }
 
+static float next_float(source_t *source) { return ((float)next_byte(source) - 127.5f) / 127.5f; }
+
+/* The query's floats, and documents' rows, of codes. */
+static char *floats_of(source_t *source, size_t count)
+{
+    char *values = malloc(count * 4);
+    for (size_t i = 0; i < count; i++)
+        memcpy(values + i * 4, (const float[]){next_float(source)}, 4);
+    return values;
+}
+
+static char *bytes_of(source_t *source, size_t count)
+{
+    char *values = malloc(count + (count == 0));
+    for (size_t i = 0; i < count; i++)
+        values[i] = (char)next_byte(source);
+    return values;
+}
+
 /* `count` tokens of a type; binary ones with zeros behind dimension K. */
 static char *tokens_of(source_t *source, int dtype, int query, size_t count, size_t K)
 {
@@ -20,7 +40,7 @@ static char *tokens_of(source_t *source, int dtype, int query, size_t count, siz
     char *values = malloc(count * bytes + (count == 0)), *out = values;
     for (size_t i = 0; i < count; i++, out += bytes)
         for (size_t k = 0; k < K; k++) {
-            const float value = ((float)next_byte(source) - 127.5f) / 127.5f;
+            const float value = next_float(source);
             uint32_t word;
             memcpy(&word, &value, sizeof word);
             if (dtype == RP_F32 || (dtype == RP_F32_B1 && query))
@@ -41,10 +61,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 4)
         return 0;
-    const int dtype = data[3] % RP_DTYPES, exact = dtype == RP_I8 || dtype == RP_B1;
+    const int dtype = data[3] % RP_DTYPES, exact = dtype == RP_I8 || dtype == RP_B1, coded = dtype == RP_CODES;
     const size_t Q = 1 + data[0] % 70, K = 1 + data[1] % 140, D = data[2] % 80, M = Q > 2 ? 2 : 1;
+    const size_t C = coded ? data[3] / RP_DTYPES : 0;
     source_t source = {data + 4, size - 4, 0};
-    char *query = tokens_of(&source, dtype, 1, Q, K), *document = tokens_of(&source, dtype, 0, D, K);
+    char *query = coded ? floats_of(&source, (16 * K + C) * Q) : tokens_of(&source, dtype, 1, Q, K);
+    char *document = coded ? bytes_of(&source, D * rp_code_bytes(K, C)) : tokens_of(&source, dtype, 0, D, K);
     float *scale = malloc(D * sizeof *scale + (D == 0));
     for (size_t j = 0; j < D; j++)
         scale[j] = (float)next_byte(&source) / 255.0f;
@@ -57,18 +79,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if ((row->needs & ~rp_cpu_features()) || !row->kernels[dtype].maxsim)
             continue;
         float scores[4];
-        void *packed = malloc(rp_row_packed_size(row, dtype, Q, K));
-        if (rp_row_pack(row, dtype, query, Q, K, packed)
-            || rp_row_maxsim(row, dtype, packed, K, queries, M, NULL, documents, dtype == RP_I8 ? scales : NULL, tokens,
-                             2, scores, 2))
+        void *packed = malloc(rp_row_packed_size(row, dtype, Q, K, C));
+        if (rp_row_pack(row, dtype, query, Q, K, C, packed)
+            || rp_row_maxsim(row, dtype, packed, K, C, queries, M, NULL, documents,
+                             dtype == RP_I8 || coded ? scales : NULL, tokens, 2, scores, 2))
             abort();
         free(packed);
         for (size_t n = 0; n < 2 * M; n++) {
             if (r == 0)
                 reference[n] = scores[n];
             else if (!(scores[n] == reference[n] || fabs((double)scores[n] - (double)reference[n]) <= bound)) {
-                fprintf(stderr, "row %s dtype %d Q %zu K %zu D %zu: %.9g, scalar %.9g\n", row->name, dtype, Q, K, D,
-                        (double)scores[n], (double)reference[n]);
+                fprintf(stderr, "row %s dtype %d Q %zu K %zu C %zu D %zu: %.9g, scalar %.9g\n", row->name, dtype, Q, K,
+                        C, D, (double)scores[n], (double)reference[n]);
                 abort();
             }
         }
