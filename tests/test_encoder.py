@@ -245,6 +245,35 @@ def test_windows_of_a_model_of_other_making(lookup, engine):
         assert encoder.encode_queries(["b c d e f g"]).tokens.tolist() == [6]
 
 
+@pytest.mark.parametrize("long_documents", ["windows", "first"])
+def test_document_tokens_are_parallel_to_the_vectors(long_documents):
+    """One for each vector of every text, and those that the whole tokenizer gives."""
+    encoder = minilm(engine="onnxruntime", long_documents=long_documents)
+    texts = [LONG, "", "Paris is the capital.", "\x00", " ", *ODD_TEXTS.values(), "aspirin " * 255]
+    names = encoder.document_tokens(texts)
+    assert [len(tokens) for tokens in names] == encoder.encode_documents(texts).tokens.tolist()
+    assert names[2] == ["[CLS]", "paris", "is", "the", "capital", ".", "[SEP]"]
+    assert names[1] == names[3] == names[4] == []
+    assert names[0][256:257] == (["[CLS]"] if long_documents == "windows" else [])
+    with pytest.raises(InputTypeError, match="documents: expected a list of str"):
+        encoder.document_tokens("text")
+
+
+def test_document_tokens_follow_the_windows_and_the_prefix(lookup):
+    """Each window has its special tokens and repeats the overlap, as the vectors do: rows of the table."""
+    folder, table, _ = lookup
+    (folder / "encoder.json").write_text(json.dumps({"max_length": 6, "overlap": 1, "document_prefix": "a "}))
+    encoder = OnnxEncoder(folder, engine="onnxruntime")
+    texts = ["b c d e f g h", "b", " "]
+    names = encoder.document_tokens(texts)
+    assert " ".join(names[0]) == "[CLS] a b c d [SEP] [CLS] d e f g [SEP] [CLS] g h [SEP]"
+    assert names[1:] == [["[CLS]", "a", "b", "[SEP]"], []]
+    vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    for tokens, vectors in zip(names, encoder.encode_documents(texts), strict=True):
+        rows = table[[vocabulary[token] for token in tokens]]
+        assert vectors == pytest.approx(rows / np.linalg.norm(rows, axis=1, keepdims=True), abs=1e-2)
+
+
 def test_a_model_without_settings_takes_its_own_limits(lookup):
     """tokenizer_config.json says how long a window is; texts run one by one."""
     folder, _, _ = lookup

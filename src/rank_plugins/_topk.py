@@ -207,7 +207,11 @@ def _kept(descending: NDArray[np.float32], top_k: int, alpha: float) -> int:
 
 
 def _best(scores: NDArray[Any], count: int) -> NDArray[np.int64]:
-    return np.argsort(-scores, kind="stable")[:count]
+    """Return the places of the `count` highest scores, the first of equals first, without sorting the others."""
+    chosen = np.arange(len(scores))
+    if 0 < count < len(scores):
+        chosen = np.flatnonzero(scores >= np.partition(scores, -count)[-count])
+    return chosen[np.argsort(-scores[chosen], kind="stable")[:count]]
 
 
 def _first_scores(values: ArrayLike | None, count: int) -> NDArray[np.float32] | None:

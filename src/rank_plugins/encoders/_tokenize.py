@@ -66,3 +66,7 @@ class WindowTokenizer:
                     if not first_only:
                         windows.extend(Window(i, np.array(more.ids, np.int64)) for more in encoding.overflowing)
         return windows, long
+
+    def tokens(self, window: Window) -> list[str]:
+        """Return the window's tokens as the vocabulary spells them."""
+        return [self._tokenizer.id_to_token(number) for number in window.ids.tolist()]

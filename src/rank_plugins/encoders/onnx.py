@@ -128,13 +128,28 @@ class OnnxEncoder:
             InputTypeError: not a list of str.
 
         """
-        cleaned = _prefixed(clean_texts(texts, "documents"), self._settings.document_prefix)
-        windows, long = self._tokenizer.windows(
-            cleaned, first_only=self._first_only, threads=thread_count(self._threads)
-        )
+        windows, long = self._document_windows(texts)
         if long:
             _log.info("%d of %d documents are longer than %d tokens", len(long), len(texts), self._settings.max_length)
-        return self._encode(len(cleaned), windows, show_progress=show_progress)
+        return self._encode(len(texts), windows, show_progress=show_progress)
+
+    def document_tokens(self, texts: Sequence[str]) -> list[list[str]]:
+        """Return the tokens of each document, special ones included: one per vector of `encode_documents`.
+
+        Raises:
+            InputTypeError: not a list of str.
+
+        """
+        windows, _ = self._document_windows(texts)
+        tokens: list[list[str]] = [[] for _ in texts]
+        for window in windows:
+            tokens[window.text] += self._tokenizer.tokens(window)
+        return tokens
+
+    def _document_windows(self, texts: Sequence[str]) -> tuple[list[Window], list[int]]:
+        """Return the windows of the documents in order, and the documents that are longer than one."""
+        cleaned = _prefixed(clean_texts(texts, "documents"), self._settings.document_prefix)
+        return self._tokenizer.windows(cleaned, first_only=self._first_only, threads=thread_count(self._threads))
 
     def _encode(self, count: int, windows: Sequence[Window], *, show_progress: bool) -> TokenEmbeddings:
         lengths = np.fromiter((len(window.ids) for window in windows), np.int64, len(windows))
