@@ -73,3 +73,15 @@ def test_readme_example(capsys: pytest.CaptureFixture[str]) -> None:
     code, printed = re.findall(r"```(?:python|text)\n(.*?)```", readme, re.DOTALL)[:2]
     exec(code, {})  # noqa: S102 - our own text
     assert capsys.readouterr().out.splitlines()[-len(printed.splitlines()) :] == printed.splitlines()
+
+
+def test_a_store_saves_encoding(tmp_path: Path) -> None:
+    """`store=` and `update=` reach the reranker; the second time no document is encoded, and scores stay."""
+    ranker = Reranker("rank-maxsim", verbose=0, store=str(tmp_path / "store"), update=True)
+    ids = ["a", "b", "c"]
+    first = ranker.rank(QUERY, DOCUMENTS, doc_ids=ids)
+    assert ranker.reranker.store.changed(ids, DOCUMENTS) == [False] * 3
+    ranker.reranker.encoder.encode_documents = None  # a call would fail
+    again = ranker.rank(QUERY, DOCUMENTS, doc_ids=ids)
+    assert [(r.doc_id, r.score) for r in again] == [(r.doc_id, r.score) for r in first]
+    ranker.reranker.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -20,6 +21,9 @@ from rank_plugins.encoders import Encoder
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.rerankers.ranking import Ranking
 from rank_plugins.rerankers.reranker import Request, Reranker
+from rank_plugins.store import EmbeddingStore
+from rank_plugins.store.ids import text_hash
+from rank_plugins.store.memory import TokenCache
 
 SCORES = ("sum", "mean")
 TEXTS_AT_ONCE = 2048  # encoded together: bounds the memory of a long list, about 1 GB for full windows
@@ -29,7 +33,9 @@ class MaxSimReranker(Reranker):
     """Ranks documents by MaxSim: sum over query tokens of the best match among the document's tokens.
 
     Queries and documents may be text, which an encoder turns into token embeddings, or the embeddings
-    themselves. A text that occurs several times in a call is encoded once.
+    themselves. A text that occurs several times in a call is encoded once; with a store or a cache, one that is
+    there is not encoded at all. What a store keeps is compressed, and so is what it does not have yet: a document's
+    score does not depend on where its embeddings come from.
     """
 
     def __init__(
@@ -39,6 +45,9 @@ class MaxSimReranker(Reranker):
         score: Literal["sum", "mean"] = "sum",
         threads: int | None = None,
         show_progress: bool = False,
+        store: str | os.PathLike[str] | EmbeddingStore | None = None,
+        update: bool = False,
+        cache: int | str | None = None,
         **encoder_options: Any,
     ) -> None:
         """Choose the encoder; it is loaded when text is first ranked.
@@ -49,11 +58,17 @@ class MaxSimReranker(Reranker):
                 one query's tokens give a score of at most 1.
             threads: how many at most; None uses RANK_PLUGINS_THREADS or every usable core.
             show_progress: show a bar while documents are encoded.
+            store: the documents' embeddings on disk, a folder or an EmbeddingStore. A document is known by its id
+                and text, or without an id by its text; a changed text is encoded.
+            update: add documents that the store does not have, in one transaction per call; without ids under a name
+                made from the text. A store that is not there is made.
+            cache: the same in memory, int8, up to so many bytes, such as "256MB"; not together with store.
             encoder_options: those of `rank_plugins.encoders.load`, such as long_documents="first".
 
         Raises:
-            InputError: an unknown score, threads < 1.
+            InputError: an unknown score, threads < 1, store and cache, update without a store.
             InputTypeError: another type, an unknown option, or options beside an Encoder.
+            StoreError: no store in that folder, a damaged one, or one that cannot be written.
 
         """
         if score not in SCORES:
@@ -73,6 +88,28 @@ class MaxSimReranker(Reranker):
         self._threads = threads
         self._show_progress = show_progress
         self._lock = threading.Lock()
+        self._update = update
+        self._open_store: Callable[[], EmbeddingStore] | None = None
+        self._source: EmbeddingStore | TokenCache | None = None
+        if store is not None and cache is not None:
+            raise InputError("cache: expected store or cache, got both; a store needs no cache")
+        if update and store is None:
+            raise InputError("update: expected a store with it, got none")
+        if cache is not None:
+            self._source = TokenCache(cache)
+        elif isinstance(store, EmbeddingStore):
+            self._source = store
+            if update and store.mode != "a":
+                raise InputError(f"update: expected a store opened with mode 'a', got {store!r}")
+        elif store is not None:
+            self._open_store = functools.partial(EmbeddingStore.open, store, "a" if update else "r")
+            self._source = self._open_store()
+
+    @property
+    def store(self) -> EmbeddingStore | None:
+        """The store, opened now if it was closed; None without one."""
+        source = self._embeddings_source()
+        return source if isinstance(source, EmbeddingStore) else None
 
     @property
     def encoder(self) -> Encoder:
@@ -83,14 +120,25 @@ class MaxSimReranker(Reranker):
             return cast(Encoder, self._encoder)
 
     def close(self) -> None:
-        """Close the encoder, if this reranker loaded it; text ranked later loads it again."""
+        """Close the encoder and the store, if this reranker opened them, and empty the cache.
+
+        Text ranked later opens them again.
+        """
         with self._lock:
             if self._encoder is not None and self._load is not None:
                 self._encoder.close()
                 self._encoder = None
+            if isinstance(self._source, TokenCache):
+                self._source.close()
+            elif self._source is not None and self._open_store is not None:
+                self._source.close()
+                self._source = None
 
     def _rank(self, requests: Sequence[Request], top_k: int | None) -> list[Ranking]:
         clock = _Clock()
+        source = self._embeddings_source()
+        if source is not None and any(isinstance(request.query, str) for request in requests):
+            source.check_encoder(self.encoder)
         queries = self._queries([request.query for request in requests])
         clock.lap("encode_queries")
         scores = [np.empty(len(request.documents)) for request in requests]
@@ -98,25 +146,73 @@ class MaxSimReranker(Reranker):
             if isinstance(request.documents, TokenEmbeddings):
                 row[:] = self._scores(query, request.documents)
         clock.lap("maxsim")
-        texts = [request.documents if isinstance(request.documents, list) else [] for request in requests]
-        unique = list(dict.fromkeys(text for group in texts for text in group))
-        place_of = {text: place for place, text in enumerate(unique)}
-        places = [np.array([place_of[text] for text in group], np.int64) for group in texts]
-        for start in range(0, len(unique), TEXTS_AT_ONCE):
-            embeddings = self.encoder.encode_documents(
-                unique[start : start + TEXTS_AT_ONCE], show_progress=self._show_progress
-            )
-            clock.lap("encode_documents")
-            for query, place, row in zip(queries, places, scores, strict=True):
-                here = (place >= start) & (place < start + TEXTS_AT_ONCE)
-                if here.any():
-                    row[here] = self._scores(query, embeddings[place[here] - start])
-            clock.lap("maxsim")
+        texts = _Texts(requests)
+        if texts.unique:
+            if source is not None:
+                found, embeddings = source.find(texts.unique, texts.names)
+                clock.lap("store")
+                self._score_texts(queries, texts, scores, found, embeddings)
+                clock.lap("maxsim")
+                missing = np.setdiff1d(np.arange(len(texts.unique)), found, assume_unique=True)
+            else:
+                missing = np.arange(len(texts.unique))
+            self._score_missing(queries, texts, scores, missing, source, clock)
         return [Ranking.from_scores(row, top_k, {"timings": dict(clock.seconds)}) for row in scores]
 
+    def _score_missing(
+        self,
+        queries: Sequence[NDArray[np.float32]],
+        texts: _Texts,
+        scores: Sequence[NDArray[np.float64]],
+        missing: NDArray[np.int64],
+        source: EmbeddingStore | TokenCache | None,
+        clock: _Clock,
+    ) -> None:
+        """Encode the texts at these places, score them, and have the source keep them."""
+        new: list[tuple[list[str], list[str], TokenEmbeddings]] = []
+        for start in range(0, len(missing), TEXTS_AT_ONCE):
+            places = missing[start : start + TEXTS_AT_ONCE]
+            part = [texts.unique[place] for place in places]
+            if source is None:
+                embeddings = self.encoder.encode_documents(part, show_progress=self._show_progress)
+            else:
+                embeddings = source.encode(part, self.encoder, show_progress=self._show_progress)
+                new.append(texts.owned(places, embeddings))
+            clock.lap("encode_documents")
+            self._score_texts(queries, texts, scores, places, embeddings)
+            clock.lap("maxsim")
+        if new and source is not None and (self._update or isinstance(source, TokenCache)):
+            source.keep(new, self.encoder)
+            clock.lap("store")
+
+    def _score_texts(
+        self,
+        queries: Sequence[NDArray[np.float32]],
+        texts: _Texts,
+        scores: Sequence[NDArray[np.float64]],
+        known: NDArray[np.int64],
+        embeddings: TokenEmbeddings,
+    ) -> None:
+        """Score the texts at places `known`, ascending, whose embeddings these are, in every request that has them."""
+        if not len(known):
+            return
+        for query, place, row in zip(queries, texts.places, scores, strict=True):
+            at = np.minimum(np.searchsorted(known, place), len(known) - 1)
+            here = known[at] == place
+            if here.any():
+                row[here] = self._scores(query, embeddings[at[here]])
+
     def _scores(self, query: NDArray[np.float32], documents: TokenEmbeddings) -> NDArray[np.float64]:
+        if self._source is not None and documents.dim != query.shape[1]:
+            query = self._source.project(query)
         scores = np.asarray(on_cpu(maxsim(query, documents, threads=self._threads)), np.float64)
         return scores / len(query) if self._mean else scores
+
+    def _embeddings_source(self) -> EmbeddingStore | TokenCache | None:
+        with self._lock:
+            if self._source is None and self._open_store is not None:
+                self._source = self._open_store()
+            return self._source
 
     def _queries(self, queries: Sequence[str | NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         texts = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
@@ -125,6 +221,39 @@ class MaxSimReranker(Reranker):
             if not len(tokens):
                 raise InputError(f"query: {text[:40]!r} has no token that the encoder knows; nothing can be ranked")
         return [vectors[query] if isinstance(query, str) else query for query in queries]
+
+
+class _Texts:
+    """The texts of a call, each once, with what the requests say of them."""
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        groups = [request.documents if isinstance(request.documents, list) else [] for request in requests]
+        self.unique = list(dict.fromkeys(text for group in groups for text in group))
+        place_of = {text: place for place, text in enumerate(self.unique)}
+        self.places = [np.array([place_of[text] for text in group], np.int64) for group in groups]
+        self._owners: list[dict[str, None]] = [{} for _ in self.unique]
+        for request, places in zip(requests, self.places, strict=True):
+            for name, place in zip(request.ids or (), places.tolist(), strict=False):
+                self._owners[place][name] = None
+
+    @property
+    def names(self) -> list[str] | None:
+        """One id for each text, or None where ids were not given."""
+        return [next(iter(group)) for group in self._owners] if all(self._owners) else None
+
+    def owned(
+        self, places: NDArray[np.int64], embeddings: TokenEmbeddings
+    ) -> tuple[list[str], list[str], TokenEmbeddings]:
+        """Return (ids, texts, embeddings) of the texts at these places, once for every id that the requests give them.
+
+        Without ids, one is made from the text.
+        """
+        owners = [
+            list(self._owners[place]) or [f"text-{text_hash(self.unique[place]).hex()}"] for place in places.tolist()
+        ]
+        index = np.repeat(np.arange(len(owners)), [len(group) for group in owners])
+        ids = [name for group in owners for name in group]
+        return ids, [self.unique[place] for place in places[index].tolist()], embeddings[index]
 
 
 class _Clock:
