@@ -10,6 +10,8 @@ import rank_plugins
 from rank_plugins import simd
 from rank_plugins.cli import main
 
+COMMANDS = ("index", "rerank", "store", "info")
+
 
 def test_info_as_text(capsys):
     """The lines name the version, the level and why, threads, extras, models and adapters."""
@@ -33,7 +35,37 @@ def test_info_as_json(capsys, monkeypatch):
     assert "rank-plugins" not in facts["adapters"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["info", "--colour"]])
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help(arguments, capsys):
+    """Every command explains itself; the first page lists them all."""
+    with pytest.raises(SystemExit, match="0"):
+        main(arguments)
+    out = capsys.readouterr().out
+    assert out.startswith(" ".join(["usage: rank-plugins", *arguments[:-1]]))
+    assert arguments != ["--help"] or all(f"\n    {name} " in out for name in COMMANDS)
+
+
+def test_version(capsys):
+    """The version is that of the package."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"rank-plugins {rank_plugins.__version__}\n"
+
+
+WRONG = [
+    [],
+    ["nonsense"],
+    ["info", "--colour"],
+    ["index", "corpus.jsonl"],
+    ["index", "corpus.jsonl", "--store", "folder", "--codec", "int4"],
+    ["store"],
+    ["store", "stats"],
+    ["rerank", "--store", "folder", "--candidates", "run"],
+    ["rerank", "--store", "folder", "--candidates", "run", "--query", "one", "--queries", "many"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG)
 def test_wrong_usage_exits_with_2(arguments, capsys):
     """Wrong arguments print the usage."""
     with pytest.raises(SystemExit, match="2"):

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 
-from rank_plugins.cli import info
+import rank_plugins
+from rank_plugins.cli import index, info, rerank, store
+from rank_plugins.errors import RankPluginsError
+
+FAILED, INTERRUPTED = 1, 130  # exit statuses; argparse ends wrong usage with 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="rank-plugins", description="A pluggable reranking backend.")
+    parser.add_argument("--version", action="version", version=f"rank-plugins {rank_plugins.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (info,):
+    for command in (index, rerank, store, info):
         command.add(commands)
     options = parser.parse_args(arguments)
-    status: int = options.run(options)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except RankPluginsError as error:
+        return _ended(str(error), FAILED)
+    except KeyboardInterrupt as interrupt:
+        return _ended(f"interrupted{interrupt}", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return status
+
+
+def _ended(message: str, status: int) -> int:
+    print("rank-plugins:", " ".join(message.split()), file=sys.stderr)
     return status

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 from importlib import metadata
 from typing import Any
@@ -14,6 +13,7 @@ from rank_plugins._arrays import level_that_answers
 from rank_plugins._extras import DISTRIBUTION, extras
 from rank_plugins._maxsim import KERNEL_OF
 from rank_plugins._threads import VARIABLE, thread_count
+from rank_plugins.cli._output import print_facts
 
 
 def add(commands: Any) -> None:
@@ -25,16 +25,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the facts as aligned lines, or as JSON."""
-    facts = collect()
-    if options.json:
-        print(json.dumps(facts, indent=2))
-        return 0
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {version or '(not installed)'}" for key, version in value.items())
-        elif isinstance(value, list):
-            value = ", ".join(value)
-        print(f"{name:<16} {value or 'none'}")
+    print_facts(collect(), as_json=options.json)
     return 0
 
 
