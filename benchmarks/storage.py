@@ -119,7 +119,7 @@ def measure(collection: beir.Collection, cache: Path | None, names: list[str]) -
         rows[name] = {
             "bytes per token": token,
             "KB per document": token * int(documents.tokens.sum()) / len(documents) / 1e3,
-            "documents/s": len(documents) / seconds,
+            "documents/s": None if documents is full else len(documents) / seconds,
             "nDCG@10": beir.ndcg(collection, rankings),
             "same top 10": float(np.mean(same)),
         }

@@ -153,7 +153,9 @@ class MaxSimReranker(Reranker):
                 clock.lap("store")
                 self._score_texts(queries, texts, scores, found, embeddings)
                 clock.lap("maxsim")
-                missing = np.setdiff1d(np.arange(len(texts.unique)), found, assume_unique=True)
+                unknown = np.ones(len(texts.unique), bool)
+                unknown[found] = False
+                missing = np.flatnonzero(unknown)
             else:
                 missing = np.arange(len(texts.unique))
             self._score_missing(queries, texts, scores, missing, source, clock)
