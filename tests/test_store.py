@@ -261,6 +261,23 @@ def test_settings_of_an_empty_store(tmp_path):
         EmbeddingStore.open(tmp_path, "a", projection=3)
 
 
+def test_a_fitted_store_is_the_mould_of_others(tmp_path):
+    """Copied while it is empty, it gives the copies its codebook and projection, so their rows are the same."""
+    embeddings = documents(16, 60, least=1)
+    with EmbeddingStore.open(tmp_path / "mould", "a", codec="residual2", projection=8) as store:
+        store.fit(embeddings)
+        with pytest.raises(InputError, match="expected 8"):
+            EmbeddingStore.open(tmp_path / "mould", codec="residual2", projection=4)
+    rows = []
+    for name in ("a", "b"):
+        shutil.copytree(tmp_path / "mould", tmp_path / name)
+        with EmbeddingStore.open(tmp_path / name, "a", codec="residual2", projection=8) as store:
+            store.add(["x"], embeddings[5:6] if name == "a" else embeddings[6:7])
+            store.add(["y"], embeddings[:1])
+            rows.append(store.get(["y"]))
+    assert same(*rows)
+
+
 def test_a_folder_that_is_no_store(tmp_path):
     """Nothing is made or changed in it."""
     with pytest.raises(StoreError, match="mode 'a'"):

@@ -25,6 +25,11 @@ class Settings:
     dim: int | None = None
     fingerprint: str | None = None
 
+    @property
+    def decided(self) -> bool:
+        """Whether documents, or a sample of them, have settled anything."""
+        return any(part is not None for part in (self.dim, self.codec.projection, self.codec.codebook))
+
     @classmethod
     def read(cls, catalogue: Catalogue) -> Settings | None:
         """Return what the catalogue keeps, or None in a new one.

@@ -92,7 +92,7 @@ class EmbeddingStore(StoreReader):
                         f"{folder / NAME}: the catalogue is lost, but there are segments; restore it from a copy, or"
                         " index into another folder"
                     )
-                if settings is None or (lock is not None and settings.dim is None and wanted):  # nothing is decided yet
+                if settings is None or (lock is not None and wanted and not settings.decided):
                     settings = Settings(Codec(**wanted))
                     if lock is not None:
                         with catalogue.transaction():
