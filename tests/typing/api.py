@@ -21,10 +21,13 @@ from rank_plugins import (
     rerankers,
     simd,
 )
+from rank_plugins.codebook import Codebook
 from rank_plugins.encoders import Encoder
 from rank_plugins.encoders.onnx import OnnxEncoder
 from rank_plugins.quantize import dequantize, quantize
 from rank_plugins.rerankers import Ranking, Reranker
+from rank_plugins.rerankers.maxsim import MaxSimReranker
+from rank_plugins.store import EmbeddingStore, Projection, TokenReduction
 
 query = np.zeros((2, 4), np.float32)
 embeddings = TokenEmbeddings(np.zeros((3, 4)), [0, 1, 3])
@@ -86,3 +89,16 @@ class Mine:
 encoder: Encoder = Mine()
 encoder = OnnxEncoder("folder", engine="onnxruntime")
 assert_type(rank_plugins.__version__, str)
+
+with EmbeddingStore.open("folder", "a", codec="int8", projection=192, reduction=TokenReduction(pool=2)) as store:
+    store.add(["a"], embeddings[:1])
+    store.add(["b"], texts=["text"], encoder=encoder)
+    assert_type(store.get(["a"]), TokenEmbeddings)
+    assert_type(store.search(query, 5), list[tuple[str, float]])
+    assert_type(store.verify(), list[str])
+    assert_type(list(store), list[str])
+    assert_type(MaxSimReranker(store=store, update=True).store, EmbeddingStore | None)
+book = Codebook.fit(embeddings, "residual2")
+assert_type(book.encode(embeddings), TokenEmbeddings)
+assert_type(Codebook.from_bytes(book.to_bytes()), Codebook)
+assert_type(Projection.fit(embeddings, 2).apply(embeddings), TokenEmbeddings)
