@@ -153,12 +153,9 @@ def main() -> None:
             aim = ROWS[row].aim
             met = "" if aim is None else f"{aim} {'met' if cells['lost'] <= aim else 'MISSED'}"
             numbers = [f"{cells['nDCG@10']:.4f}", f"{cells['lost']:.4f}", met, f"{cells['same top 10']:.3f}"]
-            sizes = [
-                f"{cells['bytes per token']:.0f}",
-                f"{cells['KB per document']:.1f}",
-                f"{cells['documents/s']:.0f}",
-            ]
-            lines.append([row, *sizes, *numbers])
+            sizes = (f"{cells['bytes per token']:.0f}", f"{cells['KB per document']:.1f}")
+            speed = "" if cells["documents/s"] is None else f"{cells['documents/s']:.0f}"
+            lines.append([row, *sizes, speed, *numbers])
         header = ["bytes per token", "KB per document", "documents/s", "nDCG@10", "lost", "at most", "same top 10"]
         print_table(["documents", *header], lines)
 
