@@ -195,6 +195,12 @@ def test_text_is_encoded_and_remembered(tmp_path):
         places, found = store.find(["new", "red fish", "red fish"], ["c", "zz", "c"])
         assert places.tolist() == [1]  # "c" is here with another text, which is outdated
         assert same(found, store.get(["a"]))
+        assert store.find(["blue fish\ud800"])[0].tolist() == [0]
+        for call in (store.find, lambda texts, ids: store.changed(ids, texts)):
+            with pytest.raises(InputError, match="expected 2"):
+                call(["x"], ["a", "b"])
+            with pytest.raises(InputError, match="surrogate"):
+                call(["x"], ["\ud800"])
         with pytest.raises(InputTypeError, match="encoder="):
             store.search("red fish")
 

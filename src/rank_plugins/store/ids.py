@@ -11,8 +11,12 @@ from rank_plugins.errors import InputError, InputTypeError
 
 
 def text_hash(text: str) -> bytes:
-    """Return the 16 bytes by which a store knows a text again."""
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    """Return the 16 bytes by which a store knows a text again; lone surrogates count as U+FFFD."""
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        encoded = clean_text(text, "text").encode()
+    return hashlib.blake2b(encoded, digest_size=16).digest()
 
 
 def checked_ids(ids: object) -> list[str]:
@@ -43,3 +47,14 @@ def check_once(names: Sequence[str]) -> None:
     if len(set(names)) != len(names):
         name, count = Counter(names).most_common(1)[0]
         raise InputError(f"ids: expected each document once in a transaction, got {name!r} {count} times")
+
+
+def check_parallel(names: Sequence[object], texts: Sequence[str]) -> None:
+    """Refuse lists of different length.
+
+    Raises:
+        InputError: they differ.
+
+    """
+    if len(names) != len(texts):
+        raise InputError(f"texts: expected {len(names)} of them (one per id), got {len(texts)}")

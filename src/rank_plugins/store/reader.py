@@ -19,7 +19,7 @@ from rank_plugins._topk import maxsim_top_k
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.encoders.encoder import Encoder, clean_text
 from rank_plugins.errors import InputError, InputTypeError, StoreError
-from rank_plugins.store.ids import checked_ids, text_hash
+from rank_plugins.store.ids import check_parallel, checked_ids, text_hash
 from rank_plugins.store.settings import Settings
 from rank_plugins.store.snapshot import Snapshot
 
@@ -75,30 +75,38 @@ class StoreReader:
         texts are found by themselves.
 
         Returns:
-            (indices int64 [n] of texts, never decreasing; the n documents)
+            (indices int64 [n] of texts, ascending; the n documents)
+
+        Raises:
+            InputError, InputTypeError: another number of ids than of texts, or ids that no store can have.
 
         """
+        names = [None] * len(texts) if ids is None else checked_ids(ids)
+        check_parallel(names, texts)
         hashes = [text_hash(text) for text in texts]
         with self._lock:
             snapshot = self._reader()
-            named = {} if ids is None else snapshot.catalogue.by_id(dict.fromkeys(ids))
-            chosen = [None if ids is None else named.get(name) for name in ids or texts]
-            unknown = {h for entry, h in zip(chosen, hashes, strict=True) if entry is None}
+            named = snapshot.catalogue.by_id({name for name in names if name is not None})
+            entries = [None if name is None else named.get(name) for name in names]
+            unknown = {key for entry, key in zip(entries, hashes, strict=True) if entry is None}
             others = snapshot.catalogue.by_text(unknown)
-            chosen = [others.get(h) if entry is None else entry for entry, h in zip(chosen, hashes, strict=True)]
-            chosen = [
-                entry if entry and entry.text_hash == h else None for entry, h in zip(chosen, hashes, strict=True)
-            ]
-            places = [i for i, entry in enumerate(chosen) if entry is not None]
-            return np.array(places, np.int64), snapshot.embeddings([entry for entry in chosen if entry is not None])
+            chosen = [others.get(key) if entry is None else entry for entry, key in zip(entries, hashes, strict=True)]
+            current = [(i, entry) for i, entry in enumerate(chosen) if entry and entry.text_hash == hashes[i]]
+            return np.array([i for i, _ in current], np.int64), snapshot.embeddings([entry for _, entry in current])
 
     def changed(self, ids: Sequence[str], texts: Sequence[str]) -> list[bool]:
-        """Return for each id whether it is not here, or was added with another text."""
+        """Return for each id whether it is not here, or was added with another text.
+
+        Raises:
+            InputError, InputTypeError: as `find`.
+
+        """
         names = checked_ids(ids)
+        check_parallel(names, texts)
         with self._lock:
             found = self._reader().catalogue.by_id(dict.fromkeys(names))
         return [
-            name not in found or found[name].text_hash != text_hash(clean_text(text, "texts"))
+            name not in found or found[name].text_hash != text_hash(text)
             for name, text in zip(names, texts, strict=True)
         ]
 
