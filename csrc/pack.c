@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rearranges query tokens for the kernels: once per call, so it is written to be read, not to be fast. */
+ * Converts query tokens and rearranges them for the kernels: once per call, so it is written to be read. */
 #include "kernels.h"
 
 size_t rp_query_bytes(int dtype, size_t K) { return dtype == RP_F32_B1 ? K * sizeof(float) : rp_document_bytes(dtype, K); }
@@ -129,4 +129,24 @@ void rp_pack_block(rp_layout_t layout, int dtype, const char *query, size_t toke
             break;
         default: pack_raw(query, bytes, 8, lanes, lane, out); break; /* RP_PACK_BITS */
         }
+}
+
+/* Without branches, so that compilers vectorise it. */
+void rp_to_f16(const float *values, size_t count, uint16_t *out)
+{
+    const uint32_t smallest_normal = 113u << 23, half_bits = 0x3f000000;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits, tiny;
+        memcpy(&bits, values + i, sizeof bits);
+        const uint32_t magnitude = bits & 0x7fffffff;
+        /* The last place of 0.5 is that of the subnormal halves, 2^-24: the addition rounds. */
+        float shifted;
+        memcpy(&shifted, &magnitude, sizeof shifted);
+        shifted += 0.5f;
+        memcpy(&tiny, &shifted, sizeof tiny);
+        tiny -= half_bits;
+        const uint32_t normal = (magnitude - (112u << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13;
+        const uint32_t use_tiny = 0u - (magnitude < smallest_normal);
+        out[i] = (uint16_t)((bits >> 16 & 0x8000) | (tiny & use_tiny) | (normal & ~use_tiny));
+    }
 }

@@ -63,6 +63,9 @@ int rp_maxsim(int level, int dtype, const void *packed, size_t K, size_t C, cons
               const float *query_scales, const uintptr_t *documents, const uintptr_t *scales,
               const int64_t *tokens, size_t N, float *scores, size_t stride);
 
+/* out[i] = values[i] as the nearest IEEE half, ties to even; values are finite and below 65520 in magnitude. */
+void rp_to_f16(const float *values, size_t count, uint16_t *out);
+
 /* cdef end */
 
 #endif

@@ -122,6 +122,18 @@ def test_documents_without_tokens_come_first(level):
     assert maxsim(rows[2:3], TokenEmbeddings._of(embeddings._rows, *parts)).tolist() == [0.0, 1.0]
 
 
+def test_float16_rounds_as_numpy_does(rng):
+    """At every float16, a little beside it, halfway to the next, and anywhere in between."""
+    finite = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)
+    halfway = (finite[:-1] + finite[1:]) / 2
+    points = np.concatenate((finite, halfway, (finite * rng.uniform(0, 1, len(finite))).astype(np.float32)))
+    near = np.concatenate([points, np.nextafter(points, np.float32(0)), np.nextafter(points, np.float32(65519))])
+    values = np.concatenate((near, -near)).reshape(2, -1)
+    assert np.array_equal(converted(values, "float16")[0].view(np.uint16), values.astype(np.float16).view(np.uint16))
+    strided = values[:, ::3]
+    assert np.array_equal(converted(strided, "float16")[0], strided.astype(np.float16))
+
+
 def test_bfloat16_comes_in_two_forms(level, rng):
     """ml_dtypes.bfloat16 arrays, and their bits as uint16, are the same embeddings as quantize makes."""
     vectors = unit(rng, 12, 32)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rank_plugins._arrays import to_float16
 from rank_plugins._rows import CODECS, DTYPES, Rows
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputError, InputTypeError
@@ -109,7 +110,7 @@ def converted(values: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], ND
             largest = np.abs(flat).max()
             if largest >= TOO_LARGE_FOR_FLOAT16:
                 raise InputError(f"float16: expected values of at most 65504, got {largest:g}; use bfloat16 or int8")
-        return values.astype(np.float16), None
+        return to_float16(values), None
     if dtype == "bfloat16":  # to the nearest, ties to even
         bits = np.ascontiguousarray(values).view(np.uint32)
         return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(np.uint16), None
