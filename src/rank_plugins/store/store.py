@@ -87,7 +87,7 @@ class EmbeddingStore(StoreReader):
                 Catalogue.create(folder)
             with contextlib.closing(Catalogue(folder, write=lock is not None)) as catalogue:
                 settings = Settings.read(catalogue)
-                if settings is None and any(file.stat().st_size for file in (folder / SEGMENTS).iterdir()):
+                if settings is None and any(file.stat().st_size for file in folder.glob(f"{SEGMENTS}/*")):
                     raise StoreError(
                         f"{folder / NAME}: the catalogue is lost, but there are segments; restore it from a copy, or"
                         " index into another folder"
