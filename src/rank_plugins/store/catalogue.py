@@ -94,7 +94,7 @@ class Catalogue:
         """
         path = folder / NAME
         with _told(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            if connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
                 return  # a catalogue, or another application's database, which opening it tells
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -256,7 +256,7 @@ class Catalogue:
         """Return what SQLite itself finds wrong, and tables that are not those of this version."""
         found = [row[0] for row in self._rows("PRAGMA integrity_check")]
         problems = [] if found == ["ok"] else [f"{NAME}: {text}" for text in found]
-        tables = {row[0] for row in self._rows("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
+        tables = {row[0] for row in self._rows("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
         return problems + [f"{NAME}: other tables than this version makes"] * (tables != set(TABLES))
 
     def _change(self, documents: int, tokens: int, checksum: int) -> None:
@@ -293,7 +293,7 @@ class Catalogue:
         try:
             for statement in ("PRAGMA synchronous = FULL",) if write else (f"PRAGMA mmap_size = {MAPPED}", "BEGIN"):
                 connection.execute(statement)
-            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # the snapshot is of this instant
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # the snapshot is of this instant
         except BaseException:
             connection.close()
             raise
