@@ -28,7 +28,7 @@ import beir
 import numpy as np
 from _timing import Contender, machine, print_table, take_turns
 from numpy.typing import NDArray
-from quantization import encoded, positions
+from storage import encoded, positions
 
 from rank_plugins import TokenEmbeddings, _topk, maxsim_top_k, simd
 from rank_plugins.quantize import quantize
