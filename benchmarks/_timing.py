@@ -78,7 +78,7 @@ def take_turns(contenders: dict[str, Contender], runs: int, warm: bool) -> dict[
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
-    shuffle = random.Random(0).shuffle  # noqa: S311 - an order, not a secret
+    shuffle = random.Random(0).shuffle
     for run in range(runs + 1):
         shuffle(order)
         for name in order:

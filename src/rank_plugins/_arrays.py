@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rank_plugins.errors import RankPluginsError
 
 try:
-    from rank_plugins._native import ffi, lib
+    from rank_plugins._native import ffi as ffi
+    from rank_plugins._native import lib as lib
 except ModuleNotFoundError as error:  # built without a C compiler
     if error.name not in ("rank_plugins._native", "_cffi_backend"):
         raise

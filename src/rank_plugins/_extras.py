@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from importlib import metadata
 from types import ModuleType
 
 from rank_plugins.errors import MissingExtraError
@@ -15,6 +14,8 @@ DISTRIBUTION = "rank-plugins"
 
 def extras() -> dict[str, list[str]]:
     """Each extra of the installed distribution and the distributions that it adds."""
+    from importlib import metadata  # slow to import, and needed for messages alone
+
     found: dict[str, list[str]] = {}
     for requirement in metadata.requires(DISTRIBUTION) or []:
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", requirement)

@@ -10,7 +10,13 @@ from rank_plugins.rerankers.reranker import Reranker
 
 __all__ = ["Ranking", "Reranker", "load", "names"]
 
-_REGISTRY = Registry("rank_plugins.rerankers", {"rank-maxsim": "rank_plugins.rerankers.maxsim:MaxSimReranker"})
+_REGISTRY = Registry(
+    "rank_plugins.rerankers",
+    {
+        "rank-maxsim": "rank_plugins.rerankers.maxsim:MaxSimReranker",
+        "rank-fusion": "rank_plugins.rerankers.fusion:FusionReranker",
+    },
+)
 
 
 def load(name: str, **options: Any) -> Reranker:

@@ -15,6 +15,7 @@ from typing import Any
 from rank_plugins import rerankers as ours
 from rank_plugins.errors import InputError, InputTypeError, MissingExtraError, RankPluginsError
 from rank_plugins_rerankers.documents import to_documents
+from rank_plugins_rerankers.fusion import to_rerankers
 from rank_plugins_rerankers.host import BaseRanker, Document, RankedResults, Result
 
 NO_TOKENS = -1e9
@@ -35,6 +36,7 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
             model_name_or_path: a name that `rank_plugins.rerankers.names()` lists, or a Reranker of rank_plugins.
             verbose: as the host passes it; this class prints nothing at any level.
             options: passed on to `rank_plugins.rerankers.load`, such as score="mean", threads=1, encoder=...
+                "rank-fusion" takes rankers=[...]: names, rerankers of rank_plugins, or any rankers of rerankers.
 
         Raises:
             InputError: an unknown name, or an option whose value cannot be used.
@@ -54,6 +56,8 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
                 f"model_name: expected one of {', '.join(names)}, got {model_name_or_path!r};"
                 " the folder or hub name of a model is passed as encoder="
             )
+        if model_name_or_path == "rank-fusion" and "rankers" in options:
+            options["rerankers"] = to_rerankers(options.pop("rankers"))
         with _key_errors(f"Reranker({model_name_or_path!r})"):
             self.reranker = ours.load(model_name_or_path, **options)
 
