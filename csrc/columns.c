@@ -65,12 +65,18 @@ static void insertion_sort(rp_pair_t *pairs, size_t count)
     }
 }
 
-/* Merges the sorted halves of `from` into `to`. */
+/* Merges the sorted halves of `from` into `to`; without a branch on the keys, which nothing could predict. */
 static void merge(const rp_pair_t *from, size_t half, size_t count, rp_pair_t *to)
 {
-    size_t a = 0, b = half;
-    for (size_t i = 0; i < count; i++)
-        to[i] = b >= count || (a < half && from[a].key >= from[b].key) ? from[a++] : from[b++];
+    size_t a = 0, b = half, i = 0;
+    while (a < half && b < count) {
+        const size_t second = from[a].key < from[b].key;
+        to[i++] = from[a + (b - a) * second];
+        a += 1 - second;
+        b += second;
+    }
+    memcpy(to + i, from + a, (half - a) * sizeof *to);
+    memcpy(to + i + (half - a), from + b, (count - b) * sizeof *to);
 }
 
 void rp_sort(rp_pair_t *pairs, rp_pair_t *room, size_t count)

@@ -12,18 +12,27 @@ from typing_extensions import assert_type
 
 import rank_plugins
 from rank_plugins import (
+    Qrels,
+    Run,
     TokenEmbeddings,
+    calibrate,
+    compare,
     encoders,
+    evaluate,
+    fuse,
     maxsim,
     maxsim_alignment,
     maxsim_batch,
     maxsim_top_k,
+    read,
     rerankers,
     simd,
+    tune,
 )
 from rank_plugins.codebook import Codebook
 from rank_plugins.encoders import Encoder
 from rank_plugins.encoders.onnx import OnnxEncoder
+from rank_plugins.evaluation import Calibrator, Comparison, Evaluation, false_evidence_rate
 from rank_plugins.quantize import dequantize, quantize
 from rank_plugins.rerankers import Ranking, Reranker
 from rank_plugins.rerankers.maxsim import MaxSimReranker
@@ -102,3 +111,20 @@ book = Codebook.fit(embeddings, "residual2")
 assert_type(book.encode(embeddings), TokenEmbeddings)
 assert_type(Codebook.from_bytes(book.to_bytes()), Codebook)
 assert_type(Projection.fit(embeddings, 2).apply(embeddings), TokenEmbeddings)
+
+qrels: dict[str, dict[str, float]] = {"q": {"a": 1}}
+run = {"q": {"a": 2.0, "b": 1.0}}
+result = evaluate(qrels, run, "ndcg@10 rr")
+assert_type(result, Evaluation)
+assert_type(result["rr"], float)
+assert_type(result.mean, dict[str, float])
+assert_type(result.ci(0.9), dict[str, tuple[float, float]])
+comparison = compare(qrels, {"a": run, "b": run}, "rr", test="t", correction="holm")
+assert_type(comparison, Comparison)
+assert_type(comparison.differences[0].p_corrected, float)
+assert_type(false_evidence_rate(run, ["q"], 0.5).upper, float)
+assert_type(calibrate([1.0, 2.0], [0, 1], "platt"), Calibrator)
+assert_type(tune(qrels, [run, run], "rrf").best.weights, tuple[float, ...])
+assert_type(read("run.trec", "run"), Run)
+assert_type(read("run.trec"), Run | Qrels)
+fuse([run, run], "rrf", k=60, weights=[1, 0.5], top=10)
