@@ -117,9 +117,7 @@ def tuning(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     runs = drawn(1000, 100, 3)
     rng = random.Random(1)
     qrels = {query: dict.fromkeys(rng.sample(list(documents), 12), 1) for query, documents in runs[0].items()}
-    calls: dict[str, Callable[[], Any]] = {
-        "weights, rank-plugins": lambda: tune(qrels, runs, "wsum", metric="ndcg@10", folds=None)
-    }
+    calls: dict[str, Callable[[], Any]] = {"weights, rank-plugins": lambda: tune(qrels, runs, "wsum", metric="ndcg@10")}
     if "ranx" in arguments.peers:
         import ranx
 

@@ -65,39 +65,47 @@ static void insertion_sort(rp_pair_t *pairs, size_t count)
     }
 }
 
-/* Merges the sorted halves of `from` into `to`; without a branch on the keys, which nothing could predict. */
-static void merge(const rp_pair_t *from, size_t half, size_t count, rp_pair_t *to)
+/* Merges pairs[0 ... half - 1] with the others, both sorted. */
+static void merge(rp_pair_t *pairs, size_t half, size_t count, rp_pair_t *room)
 {
+    memcpy(room, pairs, half * sizeof *pairs);
     size_t a = 0, b = half, i = 0;
     while (a < half && b < count) {
-        const size_t second = from[a].key < from[b].key;
-        to[i++] = from[a + (b - a) * second];
+        const size_t second = room[a].key < pairs[b].key;
+        pairs[i++] = *(second ? pairs + b : room + a);
         a += 1 - second;
         b += second;
     }
-    memcpy(to + i, from + a, (half - a) * sizeof *to);
-    memcpy(to + i + (half - a), from + b, (count - b) * sizeof *to);
+    memcpy(pairs + i, room + a, (half - a) * sizeof *pairs); /* what is left of the others is in place */
 }
 
-void rp_sort(rp_pair_t *pairs, rp_pair_t *room, size_t count)
+/* Where the sorted stretch at the beginning ends; short ones are made BLOCK long. */
+static size_t stretch(rp_pair_t *pairs, size_t count)
 {
-    size_t sorted = 1;
+    size_t sorted = count ? 1 : 0;
     while (sorted < count && pairs[sorted - 1].key >= pairs[sorted].key)
         sorted++;
-    if (sorted >= count)
-        return; /* as most lists come */
-    for (size_t i = 0; i < count; i += BLOCK)
-        insertion_sort(pairs + i, count - i < BLOCK ? count - i : BLOCK);
-    rp_pair_t *from = pairs, *to = room;
-    for (size_t width = BLOCK; width < count; width *= 2) {
-        for (size_t i = 0; i < count; i += 2 * width) {
-            const size_t rest = count - i;
-            merge(from + i, rest < width ? rest : width, rest < 2 * width ? rest : 2 * width, to + i);
+    if (sorted >= BLOCK || sorted == count)
+        return sorted;
+    const size_t block = count < BLOCK ? count : BLOCK;
+    insertion_sort(pairs, block);
+    return block;
+}
+
+/* A merge sort of the stretches that are sorted as they come, of which lists and sums of ranks have few long ones. Of
+ * those that wait each is more than twice as long as the next. */
+void rp_sort(rp_pair_t *pairs, rp_pair_t *room, size_t count)
+{
+    size_t begins[8 * sizeof count + 1], waiting = 0;
+    for (size_t at = 0; at < count || waiting > 1;) {
+        const size_t last = waiting ? at - begins[waiting - 1] : 0;
+        if (waiting > 1 && (at == count || begins[waiting - 1] - begins[waiting - 2] <= 2 * last)) {
+            waiting--;
+            const size_t begin = begins[waiting - 1];
+            merge(pairs + begin, begins[waiting] - begin, at - begin, room);
+        } else {
+            begins[waiting++] = at;
+            at += stretch(pairs + at, count - at);
         }
-        rp_pair_t *other = from;
-        from = to;
-        to = other;
     }
-    if (from != pairs)
-        memcpy(pairs, from, count * sizeof *pairs);
 }

@@ -86,6 +86,15 @@ rp_judged_t rp_judged_room(void *scratch, size_t judgments);
 /* From judged->scores the counts, and the rank that a document has where nothing ties with it. */
 void rp_rank_judged(const double *scores, size_t n, size_t count, rp_judged_t *judged);
 
+/* Compares two documents by id, entries of a list or (from n on) judged ones: -1, 0, 1, or that it cannot. */
+enum { RP_INCOMPARABLE = 2 };
+typedef int (*rp_compare_t)(const void *list, int64_t a, int64_t b);
+
+/* Adds to the ranks of judged documents how many of the list's n documents of the same score stand before them. Takes
+ * n log(count) steps. 0: ids do not compare. */
+int rp_place_ties(const double *scores, size_t n, size_t count, int ties, rp_judged_t *judged, rp_compare_t compare,
+                  const void *list);
+
 /* Writes the judged documents by rank from row `at` on, and all grades of a query, the highest first. */
 void rp_write_judged(size_t count, rp_judged_t *judged, int64_t at, const rp_found_t *found);
 void rp_write_grades(const double *grades, size_t count, rp_judged_t *judged, double *out);

@@ -77,76 +77,76 @@ static Py_ssize_t read_list(PyObject *list, int single, int nan_last, size_t lon
     return (Py_ssize_t)count;
 }
 
-/* How many documents with this score stand before `document`; -1: ids that cannot be compared. */
-static int64_t before(const double *scores, PyObject **ids, size_t n, double score, PyObject *document, int ties)
+/* The documents that `rp_place_ties` compares: n of a list, and the judged ones among them. */
+typedef struct {
+    PyObject **ids, **documents;
+    int64_t n;
+} rp_names_t;
+
+static int compare_names(const void *list, int64_t a, int64_t b)
 {
-    int64_t found = 0;
-    for (size_t k = 0; k < n; k++) {
-        if (scores[k] != score)
-            continue;
-        if (kind(ids[k]) != kind(document))
-            return -1;
-        const int order = compare(ids[k], document);
-        if (order == 0 && ties == RP_TIES_INPUT)
-            return found;
-        found += ties == RP_TIES_INPUT ? 1 : ties == RP_TIES_ID_ASC ? order < 0 : order > 0;
-    }
-    return found;
+    const rp_names_t *in = list;
+    PyObject *left = a < in->n ? in->ids[a] : in->documents[a - in->n];
+    PyObject *right = b < in->n ? in->ids[b] : in->documents[b - in->n];
+    return kind(left) == kind(right) ? compare(left, right) : RP_INCOMPARABLE;
 }
 
-/* One query; 0 where something is wrong. */
-static int judge(PyObject *wanted, PyObject *listed, int64_t at, int ties, int single, int nan_last, size_t judgments,
-                 size_t longest, rp_judged_t *judged, int64_t *n, double *grades, const rp_found_t *found,
-                 int64_t *found_count)
+/* Reads the judgments of one query, and the scores of those that are listed, each of which it holds in `documents`;
+ * how many judgments there are, or -1 where something is wrong. */
+static Py_ssize_t read_judged(PyObject *wanted, PyObject *listed, int single, size_t judgments, rp_judged_t *judged,
+                              PyObject **documents, size_t *count)
+{
+    PyObject *id, *object;
+    Py_ssize_t place = 0;
+    size_t all = 0;
+    int kinds = OTHER;
+    double *every = (double *)judged->at; /* all grades of the query */
+    while (PyDict_Next(wanted, &place, &id, &object)) {
+        if (all == judgments || !number(object, &every[all]) || !isfinite(every[all]))
+            return -1;
+        kinds = all ? kinds : kind(id);
+        if (kind(id) != kinds)
+            return -1;
+        Py_INCREF(id); /* a lookup may run code of the ids' class, and that code may change the dict */
+        documents[*count] = id;
+        *count += 1;
+        PyObject *score = listed ? PyDict_GetItemWithError(listed, id) : NULL;
+        if (!score) {
+            *count -= 1;
+            Py_DECREF(id);
+            if (PyErr_Occurred()) {
+                PyErr_Clear();
+                return -1;
+            }
+        } else {
+            double *mine = &judged->scores[*count - 1];
+            if (!number(score, mine))
+                return -1;
+            *mine = isnan(*mine) ? -INFINITY : single ? (double)(float)*mine : *mine;
+            judged->grades[*count - 1] = every[all];
+        }
+        all++;
+    }
+    return (Py_ssize_t)all;
+}
+
+/* One query, all its judgments read; 0 where something is wrong. */
+static int judge(PyObject *wanted, PyObject *listed, int64_t at, int ties, int single, int nan_last, size_t longest,
+                 size_t count, rp_judged_t *judged, int64_t *n, const rp_found_t *found, int64_t *found_count)
 {
     PyObject **ids = (PyObject **)(judged->list + longest), **documents = (PyObject **)judged->which;
     PyObject *id, *object;
     Py_ssize_t place = 0;
-    size_t count = 0, all = 0;
-    if (!PyDict_Check(wanted) || (listed && !PyDict_Check(listed)))
-        return 0;
-    double *every = (double *)judged->at; /* all grades of the query */
-    while (PyDict_Next(wanted, &place, &id, &object)) {
-        if (all == judgments || !number(object, &every[all]) || isnan(every[all]))
-            return 0;
-        PyObject *score = listed ? PyDict_GetItemWithError(listed, id) : NULL;
-        if (!score && PyErr_Occurred()) {
-            PyErr_Clear();
-            return 0;
-        }
-        if (score) {
-            if (!number(score, &judged->scores[count]))
-                return 0;
-            if (isnan(judged->scores[count]))
-                judged->scores[count] = -INFINITY;
-            else if (single)
-                judged->scores[count] = (double)(float)judged->scores[count];
-            judged->grades[count] = every[all];
-            documents[count++] = id;
-        }
-        all++;
-    }
-    rp_write_grades(every, all, judged, grades + at);
-    if (!listed)
-        return 1;
     const Py_ssize_t length = read_list(listed, single, nan_last, longest, judged->list, ids);
     if (length < 0)
         return 0;
     *n = length;
-    if (length && all) {
-        place = 0;
-        PyDict_Next(wanted, &place, &id, &object);
-        if (kind(id) != kind(ids[0]) || kind(id) == OTHER)
-            return 0;
-    }
+    if (length && PyDict_Next(wanted, &place, &id, &object) && (kind(id) != kind(ids[0]) || kind(id) == OTHER))
+        return 0;
     rp_rank_judged(judged->list, (size_t)length, count, judged);
-    for (size_t j = 0; j < count; j++)
-        if (judged->tied[j] > 1) {
-            const int64_t more = before(judged->list, ids, (size_t)length, judged->scores[j], documents[j], ties);
-            if (more < 0)
-                return 0;
-            judged->rank[j] += more;
-        }
+    const rp_names_t list = {ids, documents, length};
+    if (!rp_place_ties(judged->list, (size_t)length, count, ties, judged, compare_names, &list))
+        return 0;
     rp_write_judged(count, judged, at, found);
     *found_count = (int64_t)count;
     return 1;
@@ -161,22 +161,29 @@ int64_t rp_py_judged(void *qrels, void *run, void *queries, const int64_t *offse
     const Py_ssize_t count = PyList_Size(queries);
     int64_t wrong = -1;
     for (Py_ssize_t q = 0; q < count && wrong < 0; q++) {
-        PyObject *query = PyList_GetItem(queries, q);
+        PyObject *query = PyList_GetItem(queries, q), **documents = (PyObject **)judged.which;
         PyObject *wanted = PyDict_GetItemWithError(qrels, query);
+        Py_XINCREF(wanted);
         PyObject *listed = wanted ? PyDict_GetItemWithError(run, query) : NULL;
-        if (PyErr_Occurred() || !wanted) {
-            PyErr_Clear();
-            wrong = q;
-            break;
-        }
-        Py_INCREF(wanted);
         Py_XINCREF(listed);
         const size_t here = (size_t)(offsets[q + 1] - offsets[q]);
-        if (here > judgments || !judge(wanted, listed, offsets[q], ties, single, nan_last, here, longest, &judged,
-                                       &n[q], grades, found, &found->counts[q]))
-            wrong = q;
+        size_t count = 0;
+        wrong = q;
+        if (!PyErr_Occurred() && wanted && PyDict_Check(wanted) && !(listed && !PyDict_Check(listed)) &&
+            here <= judgments) {
+            const Py_ssize_t all = read_judged(wanted, listed, single, here, &judged, documents, &count);
+            if (all >= 0 && (size_t)all == here) {
+                rp_write_grades((double *)judged.at, (size_t)all, &judged, grades + offsets[q]);
+                if (!listed || judge(wanted, listed, offsets[q], ties, single, nan_last, longest, count, &judged, &n[q],
+                                     found, &found->counts[q]))
+                    wrong = -1;
+            }
+        }
+        PyErr_Clear();
+        while (count)
+            Py_DECREF(documents[--count]);
         Py_XDECREF(listed);
-        Py_DECREF(wanted);
+        Py_XDECREF(wanted);
     }
     PyGILState_Release(gil);
     return wrong;
@@ -232,6 +239,24 @@ int64_t rp_py_entries(void *runs, void *queries, int64_t *most)
     return wrong ? -1 : entries;
 }
 
+/* The score of a document; 0 for what is left to Python: whatever runs code of its own, and what warns as arrays do. */
+static int score_of(PyObject *object, double *score)
+{
+    if (Py_TYPE(object) == &PyFloat_Type) {
+        *score = PyFloat_AsDouble(object);
+        return 1;
+    }
+    if (!PyFloat_Check(object) && (foreign(object) || PySequence_Check(object) || PyComplex_Check(object)))
+        return 0;
+    return number(object, score);
+}
+
+/* The kind of an id; OTHER where hashing it could run Python code, too. */
+static int kind_of(PyObject *id)
+{
+    return Py_TYPE(id) == &PyUnicode_Type ? TEXT : foreign(id) ? OTHER : kind(id);
+}
+
 /* Entry `i` of a list or tuple of pairs or ids: its id and score; 0 where it is neither. */
 static int item_of(PyObject *list, int is_list, Py_ssize_t i, Py_ssize_t size, int scored, PyObject **id, double *score)
 {
@@ -243,11 +268,11 @@ static int item_of(PyObject *list, int is_list, Py_ssize_t i, Py_ssize_t size, i
     }
     if ((Py_TYPE(item) == &PyTuple_Type || PyTuple_Check(item)) && PyTuple_Size(item) == 2) {
         *id = PyTuple_GetItem(item, 0);
-        return number(PyTuple_GetItem(item, 1), score);
+        return score_of(PyTuple_GetItem(item, 1), score);
     }
     if (PyList_Check(item) && PyList_Size(item) == 2) {
         *id = PyList_GetItem(item, 0);
-        return number(PyList_GetItem(item, 1), score);
+        return score_of(PyList_GetItem(item, 1), score);
     }
     return 0;
 }
@@ -259,7 +284,7 @@ typedef struct {
     int64_t *hashes, *segment, *best; /* of each document of the union: its hash, the last list that had it, best rank */
     double *sums;
     int64_t *table, count; /* documents of the union */
-    size_t size; /* of the table */
+    size_t size, all; /* of the table; entries of the query */
 } rp_gather_t;
 
 /* Reads one list into pairs and ids; the count, or -1 where something is wrong. A score of -inf is no entry. Of a dict
@@ -272,25 +297,24 @@ static Py_ssize_t read_entries(PyObject *list, int higher, int scored, size_t ro
     if (size < 0 || (size_t)size > room)
         return -1;
     PyObject **objects = (PyObject **)work->room; /* not in use yet */
-    for (Py_ssize_t i = 0; dict && i < size; i++)
+    for (Py_ssize_t i = 0; dict && i < size; i++) {
         if (!PyDict_Next(list, &place, &work->ids[i], &objects[i]))
             return -1;
+        PREFETCH(work->ids[i]);
+        PREFETCH(objects[i]);
+    }
     for (Py_ssize_t i = 0; i < size; i++) {
         PyObject *id;
         double score;
         if (dict) {
-            if (i + AHEAD < size) {
-                PREFETCH(objects[i + AHEAD]);
-                PREFETCH(work->ids[i + AHEAD]);
-            }
             id = work->ids[i];
-            if (!number(objects[i], &score))
+            if (!score_of(objects[i], &score))
                 return -1;
         } else if (!item_of(list, is_list, i, size, scored, &id, &score))
             return -1;
         if (!higher)
             score = -score;
-        if (isnan(score) || kind(id) != kinds)
+        if (isnan(score) || kind_of(id) != kinds)
             return -1;
         if (score == -INFINITY)
             continue;
@@ -336,10 +360,13 @@ static void sort_entries(rp_pair_t *pairs, rp_pair_t *room, size_t count, PyObje
     }
 }
 
-/* The place of a document in the union of its query, new or known; -1 where the list `segment` has had it. */
+/* The place of a document in the union of its query, new or known; -1 where the list `segment` has had it, for what
+ * has no hash, and where lists have grown. */
 static int64_t code_of(PyObject *id, int64_t segment, int64_t rank, rp_gather_t *work)
 {
     const Py_hash_t hash = PyObject_Hash(id);
+    if (hash == -1)
+        return -1;
     size_t slot = rp_slot((uint64_t)hash, work->size);
     for (; work->table[slot] >= 0; slot = (slot + 1) & (work->size - 1)) {
         const int64_t document = work->table[slot];
@@ -352,6 +379,8 @@ static int64_t code_of(PyObject *id, int64_t segment, int64_t rank, rp_gather_t 
             return document;
         }
     }
+    if ((size_t)work->count == work->all)
+        return -1;
     work->table[slot] = work->count;
     work->documents[work->count] = id;
     work->hashes[work->count] = hash;
@@ -402,6 +431,7 @@ static int begin(const rp_call_t *call, Py_ssize_t q, rp_gather_t *work)
     if (wrong || all > call->most)
         return 0;
     work->count = 0;
+    work->all = all;
     work->size = rp_table_size(all);
     memset(work->table, 0xff, work->size * sizeof *work->table); /* -1: free */
     return 1;
@@ -420,7 +450,7 @@ static Py_ssize_t read_sorted(rp_call_t *call, Py_ssize_t q, Py_ssize_t j, rp_ga
         double score;
         if (PyDict_Check(list) ? PyDict_Next(list, &place, &id, &object)
                                : item_of(list, PyList_Check(list), 0, 1, call->scored[j], &id, &score))
-            call->kinds = kind(id);
+            call->kinds = kind_of(id);
     }
     const Py_ssize_t length = read_entries(list, call->higher[j], call->scored[j], call->most, call->kinds, work);
     if (wrong || length < 0 || (length && call->kinds == OTHER))
@@ -547,10 +577,18 @@ static int fuse_query(rp_call_t *call, Py_ssize_t q, const double *points, size_
     for (size_t code = 0; code < count; code++)
         work->pairs[code] = (rp_pair_t){work->sums[code], (int64_t)code};
     sort_entries(work->pairs, work->room, count, work->documents, work->best);
-    for (size_t i = 0; i < count && i < top; i++)
-        if (put(fused, out, work->documents[work->pairs[i].index], work->pairs[i].key))
-            return 0;
-    return 1;
+    const size_t kept = count < top ? count : top;
+    int failed = 0;
+    /* New tuples may start the garbage collector, and so anybody's code, which may change the lists. */
+    for (size_t i = 0; i < kept && !fused; i++)
+        Py_INCREF(work->documents[work->pairs[i].index]);
+    for (size_t i = 0; i < kept; i++) {
+        PyObject *document = work->documents[work->pairs[i].index];
+        failed = failed || put(fused, out, document, work->pairs[i].key);
+        if (!fused)
+            Py_DECREF(document);
+    }
+    return !failed;
 }
 
 int64_t rp_py_fuse(void *runs, void *queries, const uint8_t *higher, const uint8_t *scored, const double *points,

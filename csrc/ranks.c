@@ -1,169 +1,87 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ranks of judged documents, without sorting any list: for each of them, how many scores are higher? */
+ * Ranks of judged documents: which of them were retrieved, and how equal scores stand. */
 #include "columns.h"
 
-#include <math.h>
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define RP_X86_COUNT 1
-#define COUNT_AVX2 __attribute__((target("avx2")))
-#define COUNT_AVX512 __attribute__((target("avx512f")))
-#endif
-
-enum { FEW = 48 }; /* judged documents up to which comparing all with all beats sorting them */
-
-/* The loop that compilers vectorise, once for each instruction set. */
-#define COUNT_EACH                                                                                                     \
-    for (size_t j = 0; j < count; j++) {                                                                               \
-        const double mine = judged[j];                                                                                 \
-        int64_t higher = 0, equal = 0;                                                                                 \
-        for (size_t i = 0; i < n; i++) {                                                                               \
-            higher += scores[i] > mine;                                                                                \
-            equal += scores[i] == mine;                                                                                \
-        }                                                                                                              \
-        above[j] = higher;                                                                                             \
-        tied[j] = equal;                                                                                               \
-    }
-
-static void count_plain(const double *scores, size_t n, const double *judged, size_t count, int64_t *above,
-                        int64_t *tied)
+/* Sorts judged documents, each noted as its number, by score and then by id. A merge sort; 0: ids do not compare. */
+static int sort_tied(int64_t *order, int64_t *room, size_t many, int64_t n, int sign, const rp_judged_t *judged,
+                     rp_compare_t compare, const void *list)
 {
-    COUNT_EACH
-}
-
-#ifdef RP_X86_COUNT
-COUNT_AVX2 static void count_avx2(const double *scores, size_t n, const double *judged, size_t count, int64_t *above,
-                                  int64_t *tied)
-{
-    COUNT_EACH
-}
-
-COUNT_AVX512 static void count_avx512(const double *scores, size_t n, const double *judged, size_t count,
-                                      int64_t *above, int64_t *tied)
-{
-    COUNT_EACH
-}
-#endif
-
-void rp_count(const double *scores, size_t n, const double *judged, size_t count, int64_t *above, int64_t *tied)
-{
-#ifdef RP_X86_COUNT
-    const uint32_t cpu = rp_cpu_features(); /* found out once, then remembered */
-    if (cpu & RP_CPU_AVX512)
-        count_avx512(scores, n, judged, count, above, tied);
-    else if (cpu & RP_CPU_AVX2)
-        count_avx2(scores, n, judged, count, above, tied);
-    else
-#endif
-        count_plain(scores, n, judged, count, above, tied);
-}
-
-/* The same for many judged documents: they are sorted, and each score is placed among them by bisection. */
-static void count_many(const double *scores, size_t n, const double *judged, size_t count, int64_t *above,
-                       int64_t *tied, rp_pair_t *pairs, rp_pair_t *room)
-{
-    int64_t *upto = (int64_t *)room, *same = upto + count; /* by place in `pairs`, after sorting */
-    for (size_t j = 0; j < count; j++)
-        pairs[j] = (rp_pair_t){judged[j], (int64_t)j};
-    rp_sort(pairs, room, count);
-    memset(upto, 0, 2 * count * sizeof *upto);
-    for (size_t i = 0; i < n; i++) {
-        size_t low = 0, rest = count; /* the first place whose score is not above scores[i] */
-        while (rest) {
-            const size_t half = rest / 2;
-            if (pairs[low + half].key > scores[i]) {
-                low += half + 1;
-                rest -= half + 1;
-            } else
-                rest = half;
-        }
-        if (low == count)
-            continue;
-        if (pairs[low].key == scores[i])
-            same[low]++; /* equal ones further on take it over below */
-        else
-            upto[low]++;
-    }
-    int64_t higher = 0;
-    for (size_t place = 0; place < count;) {
-        higher += upto[place];
-        const double key = pairs[place].key;
-        const int64_t equal = same[place];
-        for (; place < count && pairs[place].key == key; place++) {
-            above[pairs[place].index] = higher;
-            tied[pairs[place].index] = equal;
-        }
-        higher += equal;
-    }
-}
-
-void rp_ranks_at(const double *scores, const int64_t *unions, size_t queries, const int64_t *codes, size_t count,
-                 int64_t *ranks)
-{
-    size_t j = 0;
-    for (size_t q = 0; q < queries; q++)
-        for (; j < count && codes[j] < unions[q + 1]; j++) {
-            const int64_t start = unions[q], mine = codes[j];
-            int64_t above, tied, before;
-            if (isnan(scores[mine])) {
-                ranks[j] = 0;
-                continue;
+    for (size_t width = 1; width < many; width *= 2) {
+        for (size_t i = 0; i < many; i += 2 * width) {
+            const size_t half = many - i < width ? many : i + width, end = many - i < 2 * width ? many : i + 2 * width;
+            for (size_t a = i, b = half, out = i; out < end; out++) {
+                int first = b >= end;
+                if (a < half && b < end) {
+                    const double left = judged->scores[order[a]], right = judged->scores[order[b]];
+                    const int by_id = left == right ? compare(list, n + order[a], n + order[b]) : 0;
+                    if (by_id == RP_INCOMPARABLE)
+                        return 0;
+                    first = left > right || (left == right && sign * by_id <= 0);
+                }
+                room[out] = first ? order[a++] : order[b++];
             }
-            rp_count(scores + start, (size_t)(unions[q + 1] - start), scores + mine, 1, &above, &tied);
-            before = 0;
-            if (tied > 1)
-                for (int64_t i = start; i < mine; i++)
-                    before += scores[i] == scores[mine];
-            ranks[j] = 1 + above + before;
         }
-}
-
-/* Whether a list stands best first, as most do. */
-static int descends(const double *scores, size_t n)
-{
-    enum { STEP = 64 };
-    for (size_t i = 1; i < n; i += STEP) {
-        const size_t end = n - i < STEP ? n : i + STEP;
-        int rises = 0;
-        for (size_t k = i; k < end; k++)
-            rises |= scores[k] > scores[k - 1];
-        if (rises)
-            return 0;
+        memcpy(order, room, many * sizeof *order);
     }
     return 1;
 }
 
-/* The same for such a list, by bisection. */
-static void count_descending(const double *scores, size_t n, const double *judged, size_t count, int64_t *above,
-                             int64_t *tied)
+int rp_place_ties(const double *scores, size_t n, size_t count, int ties, rp_judged_t *judged, rp_compare_t compare,
+                  const void *list)
 {
-    for (size_t j = 0; j < count; j++) {
-        size_t low = 0, end, rest = n; /* the first place whose score is not above the judged one */
-        while (rest) {
-            const size_t half = rest / 2;
-            if (scores[low + half] > judged[j]) {
-                low += half + 1;
-                rest -= half + 1;
-            } else
-                rest = half;
-        }
-        for (end = low; end < n && scores[end] == judged[j]; end++)
-            ;
-        above[j] = (int64_t)low;
-        tied[j] = (int64_t)(end - low);
-    }
-}
-
-void rp_rank_judged(const double *scores, size_t n, size_t count, rp_judged_t *judged)
-{
-    if (count && descends(scores, n))
-        count_descending(scores, n, judged->scores, count, judged->above, judged->tied);
-    else if (count <= FEW)
-        rp_count(scores, n, judged->scores, count, judged->above, judged->tied);
-    else
-        count_many(scores, n, judged->scores, count, judged->above, judged->tied, judged->pairs, judged->room);
+    int64_t *order = (int64_t *)judged->pairs, *room = order + count, *before = (int64_t *)judged->room;
+    const int sign = ties == RP_TIES_ID_DESC ? -1 : 1;
+    size_t many = 0;
     for (size_t j = 0; j < count; j++)
-        judged->rank[j] = judged->above[j] + 1;
+        if (judged->tied[j] > 1)
+            order[many++] = (int64_t)j;
+    if (!many)
+        return 1;
+    if (!sort_tied(order, room, many, (int64_t)n, sign, judged, compare, list))
+        return 0;
+    memset(before, 0, many * sizeof *before);
+    for (size_t k = 0; k < n; k++) {
+        size_t low = 0, end = many; /* the judged documents of this score */
+        while (low < end) {
+            const size_t middle = low + (end - low) / 2;
+            if (judged->scores[order[middle]] > scores[k])
+                low = middle + 1;
+            else
+                end = middle;
+        }
+        if (low == many || judged->scores[order[low]] != scores[k])
+            continue;
+        size_t place = low; /* of these the first that this document stands before */
+        for (end = many; place < end;) {
+            const size_t middle = place + (end - place) / 2;
+            int after = judged->scores[order[middle]] < scores[k] ? -1 : 0;
+            if (!after)
+                after = compare(list, (int64_t)k, (int64_t)n + order[middle]);
+            if (after == RP_INCOMPARABLE)
+                return 0;
+            if (judged->scores[order[middle]] == scores[k] && sign * after >= 0)
+                place = middle + 1;
+            else
+                end = middle;
+        }
+        if (ties != RP_TIES_INPUT) {
+            if (place < many && judged->scores[order[place]] == scores[k])
+                before[place]++;
+            continue;
+        }
+        /* By place in the list: what was counted so far stands before the judged document that this one is. */
+        if (place > low && compare(list, (int64_t)k, (int64_t)n + order[place - 1]) == 0)
+            judged->rank[order[place - 1]] += before[low];
+        before[low]++;
+    }
+    int64_t sum = 0;
+    for (size_t place = 0; ties != RP_TIES_INPUT && place < many; place++) {
+        if (place && judged->scores[order[place]] != judged->scores[order[place - 1]])
+            sum = 0;
+        sum += before[place];
+        judged->rank[order[place]] += sum;
+    }
+    return 1;
 }
 
 void rp_write_judged(size_t count, rp_judged_t *judged, int64_t at, const rp_found_t *found)
@@ -272,17 +190,19 @@ static size_t find_slowly(const rp_ids_t *listed, int64_t start, int64_t stop, c
     return count;
 }
 
-/* How many documents with the score of entry i stand before it. */
-static int64_t before(const rp_ids_t *ids, const double *scores, int64_t start, int64_t stop, int64_t i, double score,
-                      int ties)
+/* The documents that `rp_place_ties` compares: entries of a list from `start` on, and the judged ones among them. */
+typedef struct {
+    const rp_ids_t *ids;
+    const int64_t *at;
+    int64_t start, n;
+} rp_list_t;
+
+static int compare_entries(const void *list, int64_t a, int64_t b)
 {
-    int64_t found = 0;
-    for (int64_t k = start; k < (ties == RP_TIES_INPUT ? i : stop); k++)
-        if (scores[k - start] == score && k != i) {
-            const int order = ties == RP_TIES_INPUT ? 1 : rp_compare_ids(ids, k, i);
-            found += ties == RP_TIES_ID_ASC ? order < 0 : order > 0;
-        }
-    return found;
+    const rp_list_t *in = list;
+    const int order = rp_compare_ids(in->ids, a < in->n ? in->start + a : in->at[a - in->n],
+                                     b < in->n ? in->start + b : in->at[b - in->n]);
+    return (order > 0) - (order < 0);
 }
 
 void rp_judged_columns(const rp_columns_t *run, const rp_columns_t *qrels, const int64_t *judged_rows,
@@ -316,9 +236,8 @@ void rp_judged_columns(const rp_columns_t *run, const rp_columns_t *qrels, const
             judged.grades[j] = qrels->values[judged.which[j]];
         }
         rp_rank_judged(scores, (size_t)(stop - start), count, &judged);
-        for (size_t j = 0; j < count; j++)
-            if (judged.tied[j] > 1)
-                judged.rank[j] += before(&listed, scores, start, stop, judged.at[j], judged.scores[j], ties);
+        const rp_list_t list = {&listed, judged.at, start, stop - start};
+        rp_place_ties(scores, (size_t)(stop - start), count, ties, &judged, compare_entries, &list);
         rp_write_judged(count, &judged, offsets[q], found);
         found->counts[q] = (int64_t)count;
     }

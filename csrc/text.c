@@ -220,7 +220,7 @@ int64_t rp_text_rows(const rp_table_t *table, const uint8_t *text, size_t size, 
                 marks++;
             const int comment = marks && first.start + marks == first.end;
             const int result = comment ? 0 : read_row(table, text, columns, count, row, rows);
-            if (result < 0 && !marks) {
+            if (result < 0) {
                 *at = (size_t)(p - text);
                 return result;
             }

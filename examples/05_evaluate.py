@@ -6,8 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from rank_plugins.evaluation import evaluate
-from rank_plugins.evaluation.compare import compare
+from rank_plugins.evaluation import compare, evaluate
 
 DATA = Path(__file__).parent / "data"
 METRICS = "ndcg@10 ap rr@10 r@100"

@@ -107,3 +107,18 @@ def test_import_is_light():
     heavy = {"torch", "onnxruntime", "openvino", "tokenizers", "transformers", "rerankers", "tqdm", "pandas", "scipy"}
     out = run(f"import sys, rank_plugins, rank_plugins.rerankers; print(sorted({heavy} & set(sys.modules)))")
     assert out == "[]\n"
+    code = f"import sys, rank_plugins.evaluation, rank_plugins.fusion; print(sorted({heavy} & set(sys.modules)))"
+    assert run(code) == "[]\n"
+
+
+def test_names_of_evaluation_and_fusion_come_when_asked_for():
+    """`import rank_plugins` does not load them; their names are there all the same."""
+    out = run(
+        """
+        import sys, rank_plugins
+        print([name for name in ("evaluation", "fusion", "runs") if f"rank_plugins.{name}" in sys.modules])
+        from rank_plugins import Qrels, Run, calibrate, compare, evaluate, fuse, read, tune
+        print(all(map(callable, (Qrels, Run, calibrate, compare, evaluate, fuse, read, tune))))
+        """
+    )
+    assert out == "[]\nTrue\n"

@@ -224,7 +224,7 @@ def finish_objects(
         count,
         ffi.from_buffer("double[]", scores),
         ffi.from_buffer("int64_t[]", tiebreak),
-        documents if top is None else top,
+        documents if top is None else min(top, documents),
         begins + count + 1,
         most,
         order,
@@ -262,7 +262,7 @@ def fuse_objects(
     """
     objects = _object(runs), ffi.NULL if queries is None else _object(queries)
     scratch = ffi.from_buffer(np.empty(lib.rp_gather_bytes(most) // 8, np.int64))
-    limit = most if top is None else top
+    limit = most if top is None else min(top, most)
     rules = higher, scored, ffi.from_buffer("double[]", points), points.shape[1], limit
     return bool(lib.rp_py_fuse(*objects, *rules, scratch, most, _object(out)) < 0)
 

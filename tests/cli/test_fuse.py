@@ -107,3 +107,12 @@ def test_wrong_usage_ends_with_2(files, command, arguments, capsys):
         command("fuse", *files, *arguments)
     assert ended.value.code == 2
     assert "rank-plugins fuse: error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["method=sum", "top=3", "runs=3", "explain=True"])
+def test_arguments_of_fuse_are_no_parameters(given, files, command, capsys):
+    """What has an option of its own, or no meaning here, is wrong usage."""
+    with pytest.raises(SystemExit) as ended:
+        command("fuse", *files, "--parameter", given)
+    assert ended.value.code == 2
+    assert given.partition("=")[0] in capsys.readouterr().err

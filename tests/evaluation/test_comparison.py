@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from rank_plugins.errors import InputError, InputTypeError
-from rank_plugins.evaluation import evaluate, statistics
-from rank_plugins.evaluation.compare import compare
+from rank_plugins.evaluation import compare, evaluate, statistics
 from rank_plugins.evaluation.comparison import Comparison, Difference
 from rank_plugins.evaluation.corrections import correct
 from rank_plugins.runs import Run
@@ -255,3 +254,12 @@ class TestInput:
         qrels, runs = collection()
         compare(qrels, runs, METRICS, resamples=10)
         assert (qrels, runs) == data
+
+
+def test_iterators_of_judgments_and_metrics_serve_every_run():
+    rows = [("q1", "a", 1), ("q1", "b", 0), ("q2", "a", 1)]
+    runs = {"x": {"q1": {"a": 1.0, "b": 2.0}, "q2": {"a": 1.0}}, "y": {"q1": {"a": 2.0, "b": 1.0}, "q2": {"a": 1.0}}}
+    found = compare(iter(rows), runs, iter(["ap", "rr"]), resamples=100)
+    assert found.metrics == ["ap", "rr"]
+    assert found.evaluations["x"].mean == {"ap": 0.75, "rr": 0.75}
+    assert found.evaluations["y"].mean == {"ap": 1.0, "rr": 1.0}

@@ -108,3 +108,20 @@ def test_it_is_saved_and_loaded(tmp_path):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(InputError, match="to_dict"):
         Evaluation.load(tmp_path / "other.json")
+
+
+def test_numpy_ids_are_saved_and_bytes_are_refused(tmp_path):
+    path = tmp_path / "evaluation.json"
+    evaluate({np.int64(7): {"a": 1}}, {np.int64(7): {"a": 1.0}}, relevance_level=np.int64(1)).save(path)
+    assert Evaluation.load(path).query_ids == [7]
+    with pytest.raises(InputTypeError, match="bytes b'7'"):
+        evaluate({b"7": {"a": 1}}, {b"7": {"a": 1.0}}).save(tmp_path / "none.json")
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_a_metric_that_gives_no_numbers_is_named():
+    def odd(table):
+        return "x"
+
+    with pytest.raises(InputTypeError, match="odd: expected 1 numbers, one for each query, got str"):
+        evaluate({"q": {"a": 1}}, {"q": {"a": 1.0}}, odd)

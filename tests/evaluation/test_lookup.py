@@ -163,3 +163,59 @@ def test_inputs_are_not_changed(way):
     before = ({q: dict(v) for q, v in qrels.items()}, {q: dict(v) for q, v in run.items()})
     judged_ranks(*way(qrels, run), ties="worst", judged_only=True)
     assert (qrels, run) == before
+
+
+@pytest.mark.parametrize("ties", ["id_desc", "id_asc", "input"])
+def test_one_large_group_of_equal_scores_takes_no_quadratic_time(way, ties):
+    """Comparing every judged document with every other would take minutes."""
+    count, judged = 300_000, 100_000
+    run = {"q": dict.fromkeys(map(str, range(count)), 1.0)}
+    table = judged_ranks(*way({"q": {str(3 * i): 1 for i in range(judged)}}, run), ties=ties).ranks
+    ranks = sorted_ranks(run["q"], ties)
+    assert table.rank.tolist() == sorted(ranks[str(3 * i)] for i in range(judged))
+
+
+@pytest.mark.parametrize("score", ["1", b"1", 10**400, [1.0]])
+def test_no_text_and_no_number_beyond_float64_is_taken_for_one(score, monkeypatch):
+    for walks in {_columns.WALKS, False}:
+        monkeypatch.setattr(_columns, "WALKS", walks)
+        with pytest.raises((InputError, InputTypeError), match="run: .* document 'b' of query 'q'"):
+            judged_ranks({"q": {"a": 1}}, {"q": {"a": 1.0, "b": score}})
+        with pytest.raises((InputError, InputTypeError), match="qrels: .* document 'b' of query 'q'"):
+            judged_ranks({"q": {"a": 1, "b": score}}, {"q": {"a": 1.0}})
+        with pytest.raises((InputError, InputTypeError), match="run: .* document 'b' of query 'q'"):
+            judged_ranks({"q": {"a": 1}}, {"q": {"q": 1.0, "b": score}})  # a query that finds itself
+
+
+def test_grades_are_finite(way):
+    with pytest.raises(InputError, match="finite grades, got inf for document 'b' of query 'q'"):
+        judged_ranks(*way({"q": {"a": 1, "b": math.inf}}, {"q": {"a": 1.0}}))
+
+
+def test_ids_of_several_types_in_one_input_are_refused(way):
+    with pytest.raises(InputTypeError, match="ids"):
+        judged_ranks(*way({"q": {"a": 1, 5: 1}}, {"q": {"a": 1.0}}))
+    with pytest.raises(InputTypeError, match="query ids"):
+        judged_ranks(*way({"q": {"a": 1}}, {"q": {"a": 1.0}, 7: {"a": 1.0}}))
+
+
+def test_ids_whose_comparison_changes_the_dicts_do_no_harm(monkeypatch):
+    qrels = {}
+
+    class Evil(str):
+        def __hash__(self):
+            return hash("a")
+
+        def __eq__(self, other):
+            qrels.get("q", {}).clear()
+            return self is other
+
+    for walks in {_columns.WALKS, False}:
+        monkeypatch.setattr(_columns, "WALKS", walks)
+        qrels.clear()
+        row = {}
+        for i in range(3):
+            row[Evil("e" * 40 + str(i))] = 1
+        qrels["q"] = row
+        with pytest.raises((InputError, RuntimeError)):
+            judged_ranks(qrels, {"q": {"a": 1.0, "b": 1.0}})

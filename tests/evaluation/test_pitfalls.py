@@ -9,10 +9,9 @@ import pytest
 
 from rank_plugins.datasets import drop_identical_ids
 from rank_plugins.errors import InputError
-from rank_plugins.evaluation import evaluate
+from rank_plugins.evaluation import compare, evaluate
 from rank_plugins.evaluation.abstention import false_evidence_rate
 from rank_plugins.evaluation.calibration import ece
-from rank_plugins.evaluation.compare import compare
 from rank_plugins.evaluation.names import parse
 from rank_plugins.evaluation.statistics import randomization_test
 from rank_plugins.runs import Run, read

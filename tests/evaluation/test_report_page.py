@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 from rank_plugins.errors import InputError, InputTypeError
-from rank_plugins.evaluation import evaluate
-from rank_plugins.evaluation.compare import compare
+from rank_plugins.evaluation import compare, evaluate
 from rank_plugins.evaluation.reports import html, report
 from rank_plugins.evaluation.reports.style import DARK, LIGHT
 

@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rank_plugins.errors import InputError, InputTypeError
-from rank_plugins.evaluation import Evaluation, evaluate
-from rank_plugins.evaluation.compare import compare
+from rank_plugins.evaluation import Evaluation, compare, evaluate
 from rank_plugins.evaluation.reports import latex, markdown, text
 from rank_plugins.evaluation.reports.outline import labels, number, p_value, printable
 from rank_plugins.evaluation.reports.text import width

@@ -11,6 +11,7 @@ from fusion_oracle import SCORES, columns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rank_plugins.errors import InputError
 from rank_plugins.evaluation.calibrators import calibrate
 from rank_plugins.fusion import METHODS, NORMS, fuse
 
@@ -102,6 +103,28 @@ def test_dbsf_of_the_population():
 def test_l2_of_large_scores():
     """Squares would overflow; shares do not."""
     assert dict(fuse([[("a", 3e300), ("b", 4e300)]], "sum", norm="l2")) == pytest.approx({"a": 0.6, "b": 0.8})
+
+
+@pytest.mark.parametrize("norm", ["zmuv", "dbsf"])
+@pytest.mark.parametrize("unit", [2.0**-600, 2.0**600, 2.0**1022])
+def test_deviations_have_no_unit(norm, unit):
+    """Squares of such scores overflow or vanish."""
+    rows = {"a": 1.5, "b": -0.75, "c": 0.25}
+    scaled = {document: score * unit for document, score in rows.items()}
+    assert fuse([{"q": scaled}], "sum", norm=norm) == fuse([{"q": rows}], "sum", norm=norm)
+
+
+def test_scores_below_a_lower_bound_are_zero():
+    """Also where the bound lies above the whole list, which leaves no range."""
+    assert fuse([[("a", 0.3), ("b", 0.1)]], "sum", lower=0.5) == [("a", 0.0), ("b", 0.0)]
+    assert fuse([[("a", 0.7), ("b", 0.6)]], "sum", upper=0.5) == [("a", 1.0), ("b", 1.0)]
+    assert fuse([[("a", 0.5)]], "sum", lower=0.5) == [("a", 1.0)]
+
+
+@pytest.mark.parametrize("norm", ["minmax", "minmax_inverted"])
+def test_a_range_that_overflows(norm):
+    with pytest.raises(InputError, match="overflows"):
+        fuse([[("a", 1.7e308), ("b", -1.7e308)]], "sum", norm=norm)
 
 
 def test_sigmoid_and_atan_of_anything():

@@ -247,3 +247,19 @@ def test_numpy_numbers():
     """Scores and whole-number ids of NumPy fuse as Python's."""
     lists = [[(np.int64(1), np.float32(0.5)), (np.int64(2), np.float32(0.25))], [(2, 1)]]
     assert fuse(lists) == [(2, 1 / 62 + 1 / 61), (1, 1 / 61)]
+
+
+@pytest.mark.parametrize("options", [{"method": "borda"}, {"method": "sum", "missing": 0.5}])
+def test_nobody_brings_anything_to_a_document_that_is_kept(options):
+    """Only a list of weight 0 has it, so its score is 0, and so are the parts of it."""
+    lists = [[("a", 2.0), ("b", 1.0)], [("c", 1.0)]]
+    last = fuse(lists, weights=[1, 0], keep=True, explain=True, **options)[-1]
+    assert (last.document, last.score, [part.contribution for part in last.parts]) == ("c", 0.0, [0.0, 0.0])
+
+
+@pytest.mark.parametrize("method", ["rrf", "sum"])
+def test_ids_of_two_types_far_apart(method):
+    """Queries are fused some hundreds at a time, which must not hide it."""
+    run = {query: {f"d{query}": 1.0} for query in range(1999)} | {1999: {7: 1.0}}
+    with pytest.raises(InputTypeError, match="all str, all int or all bytes"):
+        fuse([run, run], method)

@@ -214,3 +214,17 @@ def test_nothing_is_mutated() -> None:
 
 def test_nothing_is_an_empty_table() -> None:
     assert len(as_run([])) == len(as_qrels([])) == len(as_run(([], [], []))) == 0
+
+
+def test_lists_of_pairs_and_of_ids_are_not_mixed() -> None:
+    with pytest.raises(InputTypeError, match=r"pairs \(document, score\), as the first is, got \('b',\) for query 'q'"):
+        as_run({"q": [("a", 1.0), ("b",)]})
+
+
+def test_columns_that_are_none_are_told() -> None:
+    with pytest.raises(InputTypeError, match="got int, str"):
+        Run.from_dict({1: {"a": 1.0}, "b": {"a": 1.0}})
+    with pytest.raises(InputTypeError, match="expected numbers"):
+        Run.from_dict({"q": {"a": 1.0, "b": [1.0]}})
+    with pytest.raises(InputError, match="larger"):
+        as_run([("q", "a", 10**400)])

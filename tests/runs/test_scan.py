@@ -125,8 +125,11 @@ def test_lines_end_in_lf_cr_or_both(reader: str) -> None:
     assert np.isnan(found.ranks).all()
 
 
-def test_comments_are_lines_that_cannot_be_rows(reader: str) -> None:
-    data = b"# a comment\n#1 d 1\n# d 1\n#2 d x\n#3 too many columns 1\n## d 2\nq #d 3\n"
+def test_comments_have_nothing_but_hashes_in_their_first_column(reader: str) -> None:
+    data = b"# a comment\n#1 d 1\n# d 1\n## d 2\nq #d 3\n"
+    for row in (b"#2 d x\n", b"#3 too many columns 1\n"):
+        with pytest.raises(LineError):
+            scanned(data + row, QRELS)
     texts, numbers, _ = rows(data, QRELS)  # type: ignore[misc]
     assert texts == [[b"#1", b"q"], [b"d", b"#d"]]
     assert numbers == [struct.pack("d", 1), struct.pack("d", 3)]

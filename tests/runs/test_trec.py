@@ -69,9 +69,14 @@ def test_pitfall_20_extra_columns_and_spaces_in_ids(file) -> None:
 
 
 def test_ids_may_begin_with_a_hash_and_comments_may_stand_anywhere(file) -> None:
-    run = read(file("# made by hand\n#1 Q0 #d 1 2.5 t\n# 1 Q0 7 1 2 t\n1 Q0 d 1 1.5 t\n#\n#end\n"))
+    run = read(file("# made by hand\n#1 Q0 #d 1 2.5 t\n# 1 Q0 7 1 2 t\n1 Q0 d 1 1.5 t\n#\n# end\n"))
     assert run.to_dict() == {"#1": {"#d": 2.5}, "1": {"d": 1.5}}
     assert read(file("# c\n#1 Q0 d 1 2 t\n")).to_dict() == {"#1": {"d": 2.0}}
+    for lost in ("#2 Q0 d 1 1.5\n", "#2 Q0 d 1 1.5 t more\n", "#2 Q0 d 1 x t\n", "#end\n"):
+        with pytest.raises(InputError, match='line 3: .*comments start with "# "'):
+            read(file(f"# c\n1 Q0 d 1 2 t\n{lost}"))
+        with pytest.raises(InputError, match="line 1"):
+            read(file(lost.replace("1.5 t more", "x t")), "run")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

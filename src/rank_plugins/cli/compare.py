@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
 @noted
 def run(options: argparse.Namespace) -> int:
     """Compare and print."""
-    from rank_plugins.evaluation.compare import compare
+    from rank_plugins.evaluation._compare import compare
 
     runs = read_runs(options.runs)
     result = compare(

@@ -14,12 +14,13 @@ DESCRIPTION = "Fuse runs: each query's documents in one order, as a TREC run, or
 EPILOG = f"""{FILES} Methods and norms are those of rank_plugins.fusion: rrf, sum, wsum, mnz, max, borda, condorcet,
 dbsf ...; an unknown name is answered with those there are.
 """
+OPTIONS = ("runs", "method", "weights", "norm", "missing", "top", "explain")  # arguments of fuse with a meaning here
 
 
 def add(commands: Any) -> None:
     """Add this command to the parser's subcommands."""
     parser = commands.add_parser("fuse", help="several runs made into one", description=DESCRIPTION, epilog=EPILOG)
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="two or more files of runs")
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="files of runs")
     parser.add_argument("--method", default="rrf", metavar="NAME", help="how (rrf)")
     parser.add_argument("-k", type=float, metavar="K", help="the constant of rrf (60)")
     parser.add_argument("--weights", type=numbers, metavar="W,W", help="one for each run (1 each)")
@@ -87,6 +88,8 @@ def parameter(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE such as phi=0.8, got {text!r}")
+    if name in OPTIONS:
+        raise argparse.ArgumentTypeError(f"expected a parameter of a method or norm, got {name}, which is none")
     return name, literal(value)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from rank_plugins.evaluation._compare import compare
+from rank_plugins.evaluation._evaluate import Evaluation, evaluate
 from rank_plugins.evaluation.abstention import FalseEvidence, coverage, false_evidence_rate
 from rank_plugins.evaluation.calibrators import Calibrator, calibrate
-from rank_plugins.evaluation.compare import compare
 from rank_plugins.evaluation.comparison import Comparison, Difference
-from rank_plugins.evaluation.evaluate import Evaluation, evaluate
 from rank_plugins.evaluation.names import Metric
 from rank_plugins.evaluation.ranks import JudgedRanks
 from rank_plugins.evaluation.risk import nauc, risk_coverage

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rank_plugins.errors import InputError
-from rank_plugins.evaluation.evaluate import Evaluation
+from rank_plugins.evaluation._evaluate import Evaluation, json_value
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Comparison:
         """Write the comparison to a file as JSON."""
         import json
 
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        Path(path).write_text(json.dumps(self.to_dict(), indent=1, default=json_value) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Comparison:

@@ -111,6 +111,8 @@ def _queries(qrels: Any, run: Any, missing: str) -> tuple[list[Any], list[Any], 
         names = [query for query in names if query not in without]
     if not names:
         raise InputError("qrels: expected at least one query with judgments, got none")
+    _check_one_type("qrels", names)
+    _check_one_type("run", have)
     judged = set(names)
     absent = [query for query in names if query not in have]
     ignored = [query for query in have if query not in judged]
@@ -126,6 +128,14 @@ def _queries(qrels: Any, run: Any, missing: str) -> tuple[list[Any], list[Any], 
         if not names:
             raise InputError("run: expected at least one judged query, got none; compare the query ids of both files")
     return list(names), absent, ignored
+
+
+def _check_one_type(what: str, queries: Any) -> None:
+    """Refuse query ids of several types, of which some could not be found."""
+    types = set(map(type, queries))
+    if len(types) > 1 and len({next((kind for kind in (str, bytes) if issubclass(t, kind)), int) for t in types}) > 1:
+        names = ", ".join(sorted(t.__name__ for t in types))
+        raise InputTypeError(f"{what}: expected query ids that are all str, all int or all bytes, got {names}")
 
 
 def _check_query_types(judged: Any, listed: Any) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rank_plugins._checks import whole_number
 from rank_plugins._progress import progress
 from rank_plugins.errors import InputError, InputTypeError
-from rank_plugins.evaluation.evaluate import Evaluation, evaluate
+from rank_plugins.evaluation._evaluate import Evaluation, evaluate
 from rank_plugins.evaluation.names import parse
 from rank_plugins.evaluation.providers.lists import ordered
 from rank_plugins.runs import Qrels, Run

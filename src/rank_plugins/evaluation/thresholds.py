@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from rank_plugins.errors import InputError
 from rank_plugins.evaluation._choice import choice
+from rank_plugins.evaluation._evaluate import evaluate, metric_values
 from rank_plugins.evaluation._scored import Scored, scored, with_scores
 from rank_plugins.evaluation.abstention import FalseEvidence, counted, coverage, declared, truncate
 from rank_plugins.evaluation.distributions import check_level, clopper_pearson_upper
-from rank_plugins.evaluation.evaluate import evaluate, metric_values
 from rank_plugins.evaluation.lookup import judged_ranks
 from rank_plugins.evaluation.names import Metric, parse
 from rank_plugins.evaluation.ranks import JudgedRanks

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rank_plugins.fusion._fuse import fuse
 from rank_plugins.fusion.arguments import names
 from rank_plugins.fusion.explain import Explanation, Fused, Part
-from rank_plugins.fusion.fuse import fuse
 from rank_plugins.fusion.lists import Lists
 from rank_plugins.fusion.methods import METHODS
 from rank_plugins.fusion.norms import NORMS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ def gather(runs: Sequence[Any], queries: Sequence[Any], higher: Sequence[bool]) 
     if absent.any():
         rows, lengths = _present(rows, lengths, absent)
         score = score[~absent]
+    if queries[0] is None:
+        _check_once(rows)
     names, code, unions = _coded(rows, len(runs))
     check_kinds(names, "document ids")
     segments = np.concatenate([[0], np.cumsum(lengths)])
@@ -124,26 +127,33 @@ def _pairs(items: Sequence[Any], j: int) -> tuple[Rows, bool]:
     else:
         raise InputTypeError(f"runs[{j}]: expected pairs (document, score) or ids, got both or other lengths")
     try:
-        distinct = len(set(documents))
+        set(documents)
     except TypeError as error:
         raise InputTypeError(f"runs[{j}]: expected ids that are str, int or bytes, got one that is {error}") from None
-    if distinct != len(documents):
-        seen: set[Any] = set()
-        twice = next(document for document in documents if document in seen or seen.add(document))  # type: ignore[func-returns-value]
-        raise InputError(f"runs[{j}]: expected every document once, got {twice!r} twice; remove one")
     return lambda _: (documents, values), values is not None or not documents
+
+
+def _check_once(rows: list[list[Any]]) -> None:
+    """Refuse a document that stands twice in the list of the one query."""
+    for j, documents in enumerate(rows):
+        if len(set(documents)) < len(documents):
+            twice = next(document for document, times in Counter(documents).items() if times > 1)
+            raise InputError(f"runs[{j}]: expected every document once, got {twice!r} twice; remove one")
 
 
 def _numbers(flat: list[Any], lengths: Integers, rows: list[list[Any]], queries: Sequence[Any]) -> Floats:
     """Return the scores of all entries as float64 [E]."""
-    array = np.array(flat)
-    if array.dtype.kind not in "fiu" and len(flat):
-        wrong = next((i for i, value in enumerate(flat) if not _is_number(value)), 0)
+    plain = {*map(type, flat)} <= {float, int, np.float32, np.float64}
+    try:
+        array = np.array(flat if plain else [_number(value) for value in flat], np.float64)
+    except OverflowError:
+        plain = False
+    wrong = -1 if plain else next((i for i, value in enumerate(flat) if _number(value) is None), -1)
+    if wrong >= 0:
         raise InputTypeError(
             f"expected scores that are numbers, got {type(flat[wrong]).__name__} {flat[wrong]!r}"
             f" {_place(wrong, lengths, rows, queries)}"
         )
-    array = array.astype(np.float64, copy=False)
     bad = np.isnan(array)
     if bad.any():
         place = _place(int(bad.argmax()), lengths, rows, queries)
@@ -151,8 +161,17 @@ def _numbers(flat: list[Any], lengths: Integers, rows: list[list[Any]], queries:
     return array
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+def _number(value: Any) -> float | None:
+    """Return a score as float: of any number, an array or tensor without dimensions included; None for the rest."""
+    if isinstance(value, np.generic) and not isinstance(value, (np.floating, np.integer, np.bool_)):
+        return None
+    dimensions: int = getattr(value, "ndim", 0)
+    if dimensions or not hasattr(type(value), "__float__"):
+        return None
+    try:
+        return float(value)
+    except Exception:  # noqa: BLE001 - whatever the caller's class raises
+        return None
 
 
 def _place(entry: int, lengths: Integers, rows: list[list[Any]], queries: Sequence[Any]) -> str:
@@ -201,6 +220,7 @@ def order(
     names: list[Any], unions: Integers, scores: Floats, tiebreak: Integers, top: int | None
 ) -> tuple[Integers, Integers]:
     """Return the codes of each query's documents, best first, and where each query begins; see `gathering.finish`."""
+    top = None if top is None else min(top, len(scores))
     query = np.repeat(np.arange(len(unions) - 1), np.diff(unions))
     kept = ~np.isnan(scores)
     if top is not None:

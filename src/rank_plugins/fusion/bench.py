@@ -120,7 +120,7 @@ class Bench:
 
     def _values(self, scores: Floats, ranks: Integers, threshold: float) -> Floats:
         """Return the metric of each query, float64 [Nq], of lists that are cut at the threshold."""
-        from rank_plugins.evaluation.evaluate import metric_values
+        from rank_plugins.evaluation._evaluate import metric_values
         from rank_plugins.evaluation.ranks import JudgedRanks
 
         queries = len(self._judged.queries)

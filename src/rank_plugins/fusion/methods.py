@@ -92,17 +92,17 @@ def median(table: Floats) -> Floats:
     ordered = np.sort(table, axis=0)  # NaN stand last
     columns = np.arange(table.shape[1])
     low, high = ordered[np.maximum(said - 1, 0) // 2, columns], ordered[said // 2 * (said > 1), columns]
-    return np.where(said == 0, 0.0, low / 2 + high / 2)
+    return np.where(said == 0, 0.0, low / 2 + high / 2 + 0.0)
 
 
 def largest(table: Floats) -> Floats:
     """Return the largest of what is said, float64 [U]."""
-    return np.asarray(np.fmax.reduce(table, axis=0))
+    return np.asarray(np.fmax.reduce(table, axis=0) + 0.0)  # of 0 and -0, which NumPy takes by chance, 0
 
 
 def smallest(table: Floats) -> Floats:
     """Return the smallest of what is said, float64 [U]."""
-    return np.asarray(np.fmin.reduce(table, axis=0))
+    return np.asarray(np.fmin.reduce(table, axis=0) + 0.0)
 
 
 def geometric(table: Floats, weights: Floats) -> Floats:

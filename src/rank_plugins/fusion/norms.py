@@ -79,15 +79,21 @@ def minmax(
         return _scaled(lists, low, high, constant)
     if (low > high).any() and lower is not None and upper is not None:
         raise InputError(f"norm 'minmax': expected lower below upper, got {lower} and {upper}")
-    return np.clip(_scaled(lists, low, np.maximum(low, high), constant), 0.0, 1.0)
+    scaled = np.clip(_scaled(lists, low, np.maximum(low, high), constant), 0.0, 1.0)
+    return np.where(lists.score < lists.each(low), 0.0, np.where(lists.score > lists.each(high), 1.0, scaled))
 
 
 def _scaled(lists: Lists, low: Floats, high: Floats, constant: float | Floats) -> Floats:
+    spans = _spans(low, high)
+    return _divide(lists.score - lists.each(low), lists.each(spans), constant)
+
+
+def _spans(low: Floats, high: Floats) -> Floats:
     with np.errstate(over="ignore"):
         spans = high - low
     if np.isinf(spans).any():
         raise InputError("norm: expected scores within the range of float64, got a list whose max - min overflows")
-    return _divide(lists.score - lists.each(low), lists.each(spans), constant)
+    return spans
 
 
 def _bound(lists: Lists, bound: float | Sequence[float] | None, what: str, otherwise: Floats) -> Floats:
@@ -103,7 +109,8 @@ def minmax_inverted(lists: Lists, constant: float = 1.0) -> Floats:
     """(max - s) / (max - min): the lowest score becomes 1."""
     _finite(lists, "minmax_inverted")
     low, high = lists.last(lists.score), lists.first(lists.score)
-    return _divide(lists.each(high) - lists.score, lists.each(high - low), constant)
+    spans = _spans(low, high)
+    return _divide(lists.each(high) - lists.score, lists.each(spans), constant)
 
 
 def maximum(lists: Lists) -> Floats:
@@ -152,9 +159,14 @@ def dbsf(lists: Lists, constant: float = 0.5, ddof: int = 1) -> Floats:
 
 
 def _moments(lists: Lists, ddof: int) -> tuple[Floats, Floats]:
-    """Return s - mean [E] and the standard deviation of each list [Nq * m]."""
+    """Return s - mean [E] and the standard deviation of each list [Nq * m], in units of a power of 2 of its own.
+
+    Scores are then at most 1, so that no square overflows or vanishes.
+    """
     n = lists.lengths.reshape(-1)
-    centred = lists.score - lists.each(lists.total(lists.score) / np.maximum(n, 1))
+    powers = np.frexp(np.maximum(np.abs(lists.first(lists.score)), np.abs(lists.last(lists.score))))[1]
+    score = np.ldexp(lists.score, -lists.each(powers))
+    centred = score - lists.each(lists.total(score) / np.maximum(n, 1))
     return centred, np.sqrt(lists.total(centred**2) / np.maximum(n - ddof, 1))
 
 

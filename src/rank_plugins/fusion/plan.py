@@ -24,6 +24,8 @@ from rank_plugins.fusion.norms import Norm
 from rank_plugins.fusion.presets import PRESETS
 from rank_plugins.fusion.trained import Trained
 
+KEPT = 1 << 13  # ranks of a table of points that is kept: plans are kept too, and longer lists take longer anyway
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -61,7 +63,10 @@ class Plan:
             return None
         if self.method.whole is not None:
             return self.method.whole(used, self.weights, self.parameters)[1]
-        return self.method.contributions(used, self.table(used), self.weights, self.parameters)
+        brought = self.method.contributions(used, self.table(used), self.weights, self.parameters)
+        if not used.complete:
+            brought[:, used.count == 0] = 0.0  # such a document's score is 0 whatever lists say of missing ones
+        return brought
 
     @property
     def summed(self) -> bool:
@@ -112,7 +117,10 @@ class Plan:
             ranks, ends = np.tile(np.arange(1, depth + 1), m), np.arange(m + 1) * depth
             seen = Lists(m, ends, ranks - 1, ranks, np.zeros(len(ranks)), np.array([0, depth]), [True] * m)
             points = method.points(seen, self.weights, self.parameters).reshape(m, depth)  # type: ignore[misc]
-            self._tables[depth] = points * self.weights[:, None] if method.weighted else points
+            points = points * self.weights[:, None] if method.weighted else points
+            if depth > KEPT:
+                return points
+            self._tables[depth] = points
         return self._tables[depth]
 
     @functools.cached_property
@@ -151,7 +159,7 @@ class Plan:
     def _called(self, lists: Lists) -> Floats:
         assert self.function is not None  # noqa: S101 - for the type checker
         seen = replace(lists, score=self.normalised(lists)) if self.norms else lists
-        scores = np.asarray(self.function(seen, **self.parameters), np.float64)
+        scores = np.ascontiguousarray(self.function(seen, **self.parameters), np.float64)
         if scores.shape != (lists.documents,):
             raise InputError(
                 f"method: expected one score per document, shape ({lists.documents},), got {scores.shape} from"

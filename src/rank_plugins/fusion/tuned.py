@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rank_plugins.errors import InputError
-from rank_plugins.fusion.fuse import fuse
+from rank_plugins.fusion._fuse import fuse
 from rank_plugins.fusion.trials import Configuration
 
 SHOWN = 5

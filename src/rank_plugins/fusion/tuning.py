@@ -10,8 +10,8 @@ import numpy as np
 
 from rank_plugins._checks import whole_number
 from rank_plugins.errors import InputError, InputTypeError
+from rank_plugins.fusion._fuse import directions
 from rank_plugins.fusion.bench import Bench
-from rank_plugins.fusion.fuse import directions
 from rank_plugins.fusion.judged import judge
 from rank_plugins.fusion.lists import Integers
 from rank_plugins.fusion.plan import plan

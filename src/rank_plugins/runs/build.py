@@ -156,6 +156,8 @@ def numbers_of(values: Any, what: str) -> NDArray[Any]:
         if any(isinstance(value, (str, bytes)) for value in array):
             raise TypeError
         return np.fromiter(map(float, array), np.float64, len(array))
+    except OverflowError:
+        raise InputError(f"{what}: expected numbers of float64, got a whole number that is larger") from None
     except (TypeError, ValueError):
         names = ", ".join(sorted({type(value).__name__ for value in array}))
         raise InputTypeError(f"{what}: expected numbers, got values of type {names}") from None

@@ -75,7 +75,10 @@ def warn_of_identical_ids(run: Run | dict[Any, dict[Any, float]]) -> None:
         found = sum(run.scores[starts[i]] == run.scores[starts[i] : stops[i]].max() for i in begun)
     else:
         own = [query for query, row in run.items() if row and next(iter(row)) == query]
-        found = sum(run[query][query] == max(run[query].values()) for query in own)
+        try:
+            found = sum(run[query][query] == max(run[query].values()) for query in own)
+        except TypeError:  # something is no number: whoever reads the scores says which
+            return
     if found > MANY * len(run):
         warnings.warn(
             f"run: {found} of {len(run)} queries have a document of their own id first in their list; where"

@@ -1,8 +1,8 @@
 """Tables in text: where the columns of each line lie, and their numbers. The C core reads, or else Python.
 
 A line ends in LF, CR or both. Columns stand between blanks (space, tab, VT, FF), or only between tabs, where an id may
-have spaces inside. Empty lines count for nothing. A line that starts with "#" is a comment where it cannot be a row:
-its first column has nothing but "#", or it has other columns than a row; ids may begin with "#".
+have spaces inside. Empty lines count for nothing. A line is a comment where its first column has nothing but
+"#"; any other that starts with "#" is a row like all others, because ids may begin with "#".
 """
 
 from __future__ import annotations
@@ -154,15 +154,14 @@ def _python(data: bytes, at: int, layout: Layout) -> TextColumns:
         first = columns[0][1] if columns else b""
         if any(column for _, column in columns) and not (first and not first.strip(b"#")):
             reason = _refused([column for _, column in columns], layout)
-            if reason and not first.startswith(b"#"):
+            if reason:
                 raise LineError(at, reason)
-            if not reason:
-                for place, column in zip(places, layout.texts, strict=True):
-                    start, content = columns[column]
-                    place.append((start, len(content)))
-                numbers.append(float(columns[layout.number][1]))
-                rank = columns[layout.rank][1] if layout.rank >= 0 else b""
-                ranks.append(float(rank) if is_number(rank) else np.nan)
+            for place, column in zip(places, layout.texts, strict=True):
+                start, content = columns[column]
+                place.append((start, len(content)))
+            numbers.append(float(columns[layout.number][1]))
+            rank = columns[layout.rank][1] if layout.rank >= 0 else b""
+            ranks.append(float(rank) if is_number(rank) else np.nan)
         at += len(line)
     table = np.array(places, np.int64).reshape(len(places), -1, 2)
     return table[:, :, 0], table[:, :, 1], np.array(numbers), np.array(ranks), np.empty((0, 2), np.int64)

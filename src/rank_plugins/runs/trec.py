@@ -119,10 +119,7 @@ def _find_format(text: Text, what: str, kind: str | None, name: str) -> Format |
             marked.append((content, number, at))
     for content, number, after in marked:
         if content.split()[0].strip(b"#"):
-            try:
-                return _format(content, what, kind, name, number, after)
-            except InputError:
-                continue
+            return _format(content, f"{what}, line {number}", kind, name, number, after)
     return None
 
 
@@ -194,18 +191,19 @@ def _headed(names: list[str], where: str, kind: str | None, number: int, after: 
 
 def _line_error(data: bytes, what: str, form: Format, error: LineError) -> InputError:
     line = data[error.start :].splitlines()[0]
+    comment = '; comments start with "# "' if line.startswith(b"#") else ""
     layout, where = form.layout, f"{what}, line {_line_number(data, error.start)}"
     columns = scan.split(line, tabs=layout.tabs)
     between = "tabs" if layout.tabs else "blanks"
     if error.reason == scan.COLUMNS:
         return InputError(
             f"{where}: expected {layout.most} columns between {between}, as on line {form.line}, got {len(columns)}:"
-            f" {_shown(line)}; ids with spaces need tabs between the columns"
+            f" {_shown(line)}; ids with spaces need tabs between the columns{comment}"
         )
     if error.reason == scan.NO_NUMBER:
         return InputError(
             f"{where}: expected the {form.value}, a number, in column {layout.number + 1}, got"
-            f" {columns[layout.number].decode()!r}: {_shown(line)}"
+            f" {columns[layout.number].decode()!r}: {_shown(line)}{comment}"
         )
     return InputError(f"{where}: expected ids, got an empty column: {_shown(line)}")
 

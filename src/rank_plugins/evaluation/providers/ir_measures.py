@@ -22,7 +22,7 @@ import numpy as np
 
 from rank_plugins._extras import require
 from rank_plugins.errors import InputError
-from rank_plugins.evaluation.evaluate import Evaluation, evaluate
+from rank_plugins.evaluation._evaluate import Evaluation, evaluate
 from rank_plugins.evaluation.names import Metric, parse
 from rank_plugins.runs import Qrels
 from rank_plugins.runs.convert import as_qrels, as_run

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 from rank_plugins.errors import InputError, InputTypeError
-from rank_plugins.evaluation.evaluate import evaluate
+from rank_plugins.evaluation._evaluate import evaluate
 from rank_plugins.evaluation.names import parse
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rank_plugins._extras import require
 from rank_plugins.errors import InputError
-from rank_plugins.evaluation.evaluate import evaluate
+from rank_plugins.evaluation._evaluate import evaluate
 from rank_plugins.evaluation.names import Metric, parse
 from rank_plugins.runs.convert import as_qrels, as_run
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from rank_plugins._extras import require
 from rank_plugins.errors import InputError
+from rank_plugins.evaluation._evaluate import evaluate
 from rank_plugins.evaluation.abstention import false_evidence_rate
-from rank_plugins.evaluation.evaluate import evaluate
 from rank_plugins.evaluation.names import parse
 from rank_plugins.evaluation.rerankers import candidate_texts, check_queries
 from rank_plugins.evaluation.thresholds import with_evidence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from rank_plugins.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
+    from rank_plugins.evaluation._evaluate import Evaluation
     from rank_plugins.evaluation.comparison import Comparison, Difference
-    from rank_plugins.evaluation.evaluate import Evaluation
 
 Result: TypeAlias = "Evaluation | Comparison | Sequence[Evaluation]"
 
@@ -78,8 +78,8 @@ def evaluated(result: Result) -> tuple[list[Evaluation], list[str]]:
         InputTypeError: something else than evaluations or a comparison.
 
     """
+    from rank_plugins.evaluation._evaluate import Evaluation
     from rank_plugins.evaluation.comparison import Comparison
-    from rank_plugins.evaluation.evaluate import Evaluation
 
     if isinstance(result, Comparison):
         return [result.evaluations[run] for run in result.runs], [printable(run) for run in result.runs]

@@ -56,8 +56,8 @@ def report(
         InputTypeError: runs that are no mapping.
 
     """
-    from rank_plugins.evaluation.compare import compare
-    from rank_plugins.evaluation.evaluate import evaluate
+    from rank_plugins.evaluation._compare import compare
+    from rank_plugins.evaluation._evaluate import evaluate
     from rank_plugins.runs.convert import as_qrels, as_run
 
     if not isinstance(runs, Mapping) or not runs:

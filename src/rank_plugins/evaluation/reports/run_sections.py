@@ -15,7 +15,7 @@ from rank_plugins.evaluation.reports.charts import Line, curves, reliability
 from rank_plugins.evaluation.reports.outline import ABSENT, Cell, Table, number, printable
 
 if TYPE_CHECKING:
-    from rank_plugins.evaluation.evaluate import Evaluation
+    from rank_plugins.evaluation._evaluate import Evaluation
 
 RECALLS = [tenth / 10 for tenth in range(11)]
 COVERAGES = (0.25, 0.5, 0.75, 0.9, 1.0)
@@ -54,7 +54,7 @@ class Shown:
 
 def precision_recall_section(shown: Shown) -> str:
     """Return interpolated precision at eleven levels of recall."""
-    from rank_plugins.evaluation.evaluate import evaluate
+    from rank_plugins.evaluation._evaluate import evaluate
 
     names = [f"IPrec@{recall:.1f}" for recall in RECALLS]
     rules = dict(shown.settings)

@@ -22,8 +22,8 @@ from rank_plugins.evaluation.reports.outline import (
 from rank_plugins.evaluation.reports.svg import COLOURS
 
 if TYPE_CHECKING:
+    from rank_plugins.evaluation._evaluate import Evaluation
     from rank_plugins.evaluation.comparison import Comparison, Difference
-    from rank_plugins.evaluation.evaluate import Evaluation
     from rank_plugins.evaluation.reports.outline import Result
 
 MOST_QUERIES = 500  # rows of the table of queries; beyond it, those that differ most between runs

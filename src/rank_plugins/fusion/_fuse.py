@@ -147,8 +147,11 @@ def _whole(chosen: Plan, runs: Sequence[Any], higher: list[bool], top: int | Non
     documents: list[Any] = []
     values: list[float] = []
     counts: list[int] = []
+    kinds: list[Any] = []  # a document id of each part; within a part they are of one kind
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         lists, gathered = gather(runs, queries[start : start + QUERIES_AT_ONCE], higher)
+        kinds += gathered.names[:1]
+        check_kinds(kinds, "document ids")
         scores, tiebreak = chosen.scores(lists), chosen.tiebreak(lists)
         if as_dict:
             finish(gathered, scores, tiebreak, top, table)

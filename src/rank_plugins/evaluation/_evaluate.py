@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rank_plugins.errors import InputError
+from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.evaluation.lookup import judged_ranks
 from rank_plugins.evaluation.names import Metric, parse
 from rank_plugins.evaluation.providers.delegation import keep
@@ -100,7 +100,12 @@ def metric_values(metric: Metric, ranks: JudgedRanks, no_relevant: str = "zero")
             f'ties="average": {metric.name} has no expected value over the orders of equal scores; leave it out, or'
             ' take ties="best" and "worst", which bound it'
         )
-    values = np.asarray(metric.compute(table), np.float64)
+    computed = metric.compute(table)
+    try:
+        values = np.asarray(computed, np.float64)
+    except (TypeError, ValueError):
+        got = type(computed).__name__
+        raise InputTypeError(f"{metric.name}: expected {len(table.n)} numbers, one for each query, got {got}") from None
     if values.shape != table.n.shape:
         raise InputError(f"{metric.name}: expected {len(table.n)} values, one for each query, got {values.shape}")
     if no_relevant != "zero" and metric.aggregate != "sum":
@@ -243,10 +248,16 @@ class Evaluation:
             raise InputError(f"Evaluation: expected what to_dict returned, got {error!r}") from None
 
     def save(self, path: str | Path) -> None:
-        """Write the evaluation to a file as JSON."""
+        """Write the evaluation to a file as JSON; whole numbers of NumPy become int.
+
+        Raises:
+            InputTypeError: ids that are bytes, which JSON cannot hold.
+
+        """
         import json
 
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(self.to_dict(), indent=1, default=json_value)
+        Path(path).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
@@ -305,6 +316,18 @@ class Evaluation:
         if self._aggregates[row] == "gm":
             return math.exp(math.fsum(np.log(np.maximum(values, LEAST))) / len(values))
         return math.fsum(values) / len(values)
+
+
+def json_value(value: Any) -> Any:
+    """Return a NumPy number as Python's.
+
+    Raises:
+        InputTypeError: something else that JSON cannot hold.
+
+    """
+    if isinstance(value, np.generic) and not isinstance(value, np.bytes_):
+        return value.item()
+    raise InputTypeError(f"save: expected what JSON can hold, got {type(value).__name__} {value!r}; decode bytes first")
 
 
 def _known(value: float) -> float | None:

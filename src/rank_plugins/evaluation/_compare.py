@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.evaluation import intervals, statistics
 from rank_plugins.evaluation._choice import choice
+from rank_plugins.evaluation._evaluate import Evaluation, evaluate
 from rank_plugins.evaluation.comparison import Comparison, Difference
 from rank_plugins.evaluation.corrections import METHODS, correct
 from rank_plugins.evaluation.distributions import check_level
-from rank_plugins.evaluation.evaluate import Evaluation, evaluate
 from rank_plugins.evaluation.joint import Contrasts, joint_p_values
+from rank_plugins.evaluation.names import parse
 from rank_plugins.evaluation.resampling import Samples, check_drawing, cluster_numbers, cluster_sums, in_chunks
-from rank_plugins.runs.convert import as_run
+from rank_plugins.runs.convert import as_qrels, as_run
 
 Floats = NDArray[np.float64]
 
@@ -78,6 +79,8 @@ def compare(
     named = _named(runs)
     if baseline is not None:
         choice(baseline, named, "baseline")
+    qrels = as_qrels(qrels)  # once: a file need not be read for each run, and an iterator could not
+    metrics = parse(metrics, compat=settings.get("compat", "trec_eval10"))
     evaluations = {name: evaluate(qrels, run, metrics, threads=threads, **settings) for name, run in named.items()}
     return _compared(evaluations, clusters, rules)
 
