@@ -97,7 +97,11 @@ def online(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     first, second = (list(run["q000000"].items()) for run in drawn(1, 100, 2))
 
     def repeated(call: Callable[[], Any]) -> Callable[[], None]:
-        return lambda: [call() for _ in range(CALLS)] and None
+        def calls() -> None:
+            for _ in range(CALLS):
+                call()
+
+        return calls
 
     calls = {
         "RRF, rank-plugins": lambda: fuse([first, second], "rrf"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -68,7 +69,8 @@ def judged_ranks(
     query_ids, absent, ignored = _queries(qrels, run, missing)
     options: dict[str, Any] = {"ties": ties, "single": score_dtype == "float32", "nan_last": nan == "last"}
     if isinstance(qrels, Qrels):
-        lengths = np.diff(qrels.offsets)[[qrels.rows[query] for query in query_ids]]
+        judged = np.fromiter(map(qrels.rows.__getitem__, query_ids), np.int64, len(query_ids))
+        lengths = np.diff(qrels.offsets)[judged]
     else:
         lengths = np.fromiter((len(qrels[query]) for query in query_ids), np.int64, len(query_ids))
     offsets = np.r_[0, np.cumsum(lengths)]
@@ -100,7 +102,7 @@ def _queries(qrels: Any, run: Any, missing: str) -> tuple[list[Any], list[Any], 
     names = qrels.queries if isinstance(qrels, Qrels) else list(qrels)
     have = run.rows if isinstance(run, Run) else run
     if isinstance(qrels, Qrels):
-        empty = [query for query, count in zip(names, np.diff(qrels.offsets).tolist(), strict=True) if not count]
+        empty = [names[i] for i in np.flatnonzero(np.diff(qrels.offsets) == 0).tolist()]
     else:
         empty = [query for query in names if not qrels[query]]
     if empty:
@@ -114,8 +116,9 @@ def _queries(qrels: Any, run: Any, missing: str) -> tuple[list[Any], list[Any], 
     _check_one_type("qrels", names)
     _check_one_type("run", have)
     judged = set(names)
-    absent = [query for query in names if query not in have]
-    ignored = [query for query in have if query not in judged]
+    lacking, unjudged = judged.difference(have), set(have).difference(judged)
+    absent = [query for query in names if query in lacking] if lacking else []
+    ignored = [query for query in have if query in unjudged] if unjudged else []
     if len(absent) == len(names) and have:
         _check_query_types(names[0], next(iter(have)))
     if absent and missing == "error":
@@ -158,8 +161,8 @@ def _columns_found(
     nan_last: bool,  # noqa: ARG001 - a Run holds no NaN
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], Found]:
     _check_ids(qrels, run)
-    judged = np.array([qrels.rows[query] for query in query_ids], np.int64)
-    listed = np.array([run.rows.get(query, -1) for query in query_ids], np.int64)
+    judged = np.fromiter(map(qrels.rows.__getitem__, query_ids), np.int64, len(query_ids))
+    listed = np.fromiter(map(run.rows.get, query_ids, repeat(-1)), np.int64, len(query_ids))
     n = np.zeros(len(query_ids), np.int64)
     grades = np.empty(int(offsets[-1]))
     found = Found.empty(len(query_ids), len(grades))
