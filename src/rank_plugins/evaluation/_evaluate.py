@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rank_plugins._saved import Saved
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.evaluation.lookup import judged_ranks
 from rank_plugins.evaluation.names import Metric, parse
@@ -115,7 +115,7 @@ def metric_values(metric: Metric, ranks: JudgedRanks, no_relevant: str = "zero")
     return values
 
 
-class Evaluation:
+class Evaluation(Saved):
     """What `evaluate` found: `result["ndcg@10"]` is the mean, `result.per_query["ndcg@10"]["q1"]` one query's value."""
 
     metrics: list[str]
@@ -247,34 +247,6 @@ class Evaluation:
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"Evaluation: expected what to_dict returned, got {error!r}") from None
 
-    def save(self, path: str | Path) -> None:
-        """Write the evaluation to a file as JSON; whole numbers of NumPy become int.
-
-        Raises:
-            InputTypeError: ids that are bytes, which JSON cannot hold.
-
-        """
-        import json
-
-        text = json.dumps(self.to_dict(), indent=1, default=json_value)
-        Path(path).write_text(text + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Evaluation:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: the file is not one of those.
-
-        """
-        import json
-
-        try:
-            saved = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: expected JSON written by Evaluation.save, got {error}") from None
-        return cls.from_dict(saved)
-
     def __str__(self) -> str:
         from rank_plugins.evaluation.reports import text
 
@@ -316,18 +288,6 @@ class Evaluation:
         if self._aggregates[row] == "gm":
             return math.exp(math.fsum(np.log(np.maximum(values, LEAST))) / len(values))
         return math.fsum(values) / len(values)
-
-
-def json_value(value: Any) -> Any:
-    """Return a NumPy number as Python's.
-
-    Raises:
-        InputTypeError: something else that JSON cannot hold.
-
-    """
-    if isinstance(value, np.generic) and not isinstance(value, np.bytes_):
-        return value.item()
-    raise InputTypeError(f"save: expected what JSON can hold, got {type(value).__name__} {value!r}; decode bytes first")
 
 
 def _known(value: float) -> float | None:

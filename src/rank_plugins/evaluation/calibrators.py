@@ -6,16 +6,16 @@ Scores of -inf mean missing: they are left out of the fit and get probability 0.
 from __future__ import annotations
 
 import dataclasses
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rank_plugins._checks import int_array
+from rank_plugins._saved import Saved
 from rank_plugins.errors import InputError
 from rank_plugins.evaluation import calibration, fitting
 from rank_plugins.evaluation._choice import choice
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Calibrator(ABC):
+class Calibrator(Saved):
     """Turns scores into probabilities; what `calibrate` returns."""
 
     method: ClassVar[str]
@@ -102,28 +102,6 @@ class Calibrator(ABC):
             return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items() if k != "method"})
         except (KeyError, TypeError) as error:
             raise InputError(f"Calibrator: expected what to_dict returned, got {error!r}") from None
-
-    def save(self, path: str | Path) -> None:
-        """Write the calibrator to a file as JSON; every number is read back exactly."""
-        import json
-
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-
-    @staticmethod
-    def load(path: str | Path) -> Calibrator:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: the file is not one of those.
-
-        """
-        import json
-
-        try:
-            saved = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: expected JSON written by Calibrator.save, got {error}") from None
-        return Calibrator.from_dict(saved)
 
     def _pairs(
         self, scores: ArrayLike | None, labels: ArrayLike | None, offsets: ArrayLike | None

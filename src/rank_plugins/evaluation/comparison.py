@@ -6,11 +6,11 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from rank_plugins._saved import Saved
 from rank_plugins.errors import InputError
-from rank_plugins.evaluation._evaluate import Evaluation, json_value
+from rank_plugins.evaluation._evaluate import Evaluation
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Saved):
     """Several runs over the same judgments: an Evaluation of each, and the difference of each pair in each metric."""
 
     metrics: list[str]
@@ -92,28 +92,6 @@ class Comparison:
             return cls(**columns | {name: list(saved[name]) for name in ("metrics", "runs", "notes")})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"Comparison: expected what to_dict returned, got {error!r}") from None
-
-    def save(self, path: str | Path) -> None:
-        """Write the comparison to a file as JSON."""
-        import json
-
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1, default=json_value) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Comparison:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: the file is not one of those.
-
-        """
-        import json
-
-        try:
-            saved = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: expected JSON written by Comparison.save, got {error}") from None
-        return cls.from_dict(saved)
 
     def __str__(self) -> str:
         from rank_plugins.evaluation.reports import text

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rank_plugins._checks import whole_number
+from rank_plugins._saved import Saved
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.fusion.lists import Floats, Integers, Lists
 from rank_plugins.fusion.methods import Method
@@ -132,7 +132,7 @@ TRAINED = {
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Saved):
     """A trained method, which `fuse` takes in place of a name, for the same lists in the same order."""
 
     method: str
@@ -190,28 +190,6 @@ class Trained:
         if kind is None or not finite or (made.method == "probfuse" and any(len(t) != parameter for t in made.tables)):
             raise InputError(f"Trained: expected a method of {', '.join(TRAINED)} with its tables, got {method!r}")
         return made
-
-    def save(self, path: str | Path) -> None:
-        """Write the method to a file, as JSON."""
-        import json
-
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Trained:
-        """Return the method that `save` wrote.
-
-        Raises:
-            InputError: another content.
-
-        """
-        import json
-
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: expected the JSON of Trained.save, got {error}") from None
-        return cls.from_dict(data)
 
 
 def train(qrels: Any, runs: Sequence[Any], method: str, *, relevance_level: float = 1, **parameters: int) -> Trained:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rank_plugins._saved import Saved
 from rank_plugins.errors import InputError
 from rank_plugins.fusion._fuse import fuse
 from rank_plugins.fusion.trials import Configuration
@@ -43,7 +43,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Tuning(Saved):
     """The best configuration, all trials, and an estimate of what it is worth on new queries."""
 
     trials: list[Trial]
@@ -148,28 +148,6 @@ class Tuning:
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise InputError(f"Tuning: expected what to_dict returned, got {error!r}") from None
         return made
-
-    def save(self, path: str | Path) -> None:
-        """Write it to a file, as JSON."""
-        import json
-
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Tuning:
-        """Return the Tuning that `save` wrote.
-
-        Raises:
-            InputError: another content.
-
-        """
-        import json
-
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: expected the JSON of Tuning.save, got {error}") from None
-        return cls.from_dict(data)
 
     def __str__(self) -> str:
         metric = self.settings["metric"]
