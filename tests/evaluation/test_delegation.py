@@ -240,7 +240,7 @@ def test_where_only_judged_ranks_are_at_hand_it_is_refused():
     ("name", "module", "install"),
     [
         ("alpha_ndcg@10", "pyndeval", 'pip install "ir-measures[pyndeval]"'),
-        ("INST(max_rel=3)", "cwl", 'pip install "ir-measures[cwl_eval]"'),
+        ("INST(max_rel=3)", "cwl", 'pip install "ir-measures[cwl-eval]"'),
         ("alpha_ndcg@10", "ir_measures", "pip install ir-measures"),
     ],
 )

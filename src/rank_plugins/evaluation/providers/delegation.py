@@ -21,7 +21,7 @@ from rank_plugins.evaluation.ranks import JudgedRanks
 from rank_plugins.runs import Qrels
 
 PYNDEVAL = ("pyndeval", "pyndeval", "ir-measures[pyndeval]")
-CWL = ("cwl_eval", "cwl", "ir-measures[cwl_eval]")
+CWL = ("cwl_eval", "cwl", "ir-measures[cwl-eval]")
 READERS = ("BPM", "INST", "INSQ", "SDCG", "NERR8", "NERR9", "NERR10", "NERR11")
 UNCUT = ("NRBP", "nNRBP", "AP_IA")
 DEEPEST = 20  # of pyndeval
