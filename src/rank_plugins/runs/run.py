@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.runs.ids import Id, Ids
-from rank_plugins.runs.table import Table, ascending, grouped, ids_of, numbers_of
+from rank_plugins.runs.table import Table, by_query
 
 
 class Run(Table):
@@ -100,15 +100,7 @@ class Run(Table):
             InputTypeError: ids of several types, or scores that are no numbers.
 
         """
-        names, order, offsets = grouped(queries)
-        ids = documents if isinstance(documents, Ids) else ids_of(documents)
-        values = numbers_of(scores, "Run: scores")
-        if not len(order) == len(ids) == len(values):
-            raise InputError(
-                f"Run: expected three columns of one length, got {len(order)}, {len(ids)} and {len(values)}"
-            )
-        if not ascending(order):
-            ids, values = ids.take(order), values[order]
+        names, offsets, ids, values, _ = by_query(queries, documents, scores, "Run: scores")
         if duplicates != "error":
             ids, values, offsets = _unique(ids, values, offsets, duplicates)
         return cls(names, offsets, ids, values, name=name)
@@ -169,15 +161,9 @@ class Qrels(Table):
             InputTypeError: ids of several types, or grades that are no numbers.
 
         """
-        names, order, offsets = grouped(queries)
-        ids = documents if isinstance(documents, Ids) else ids_of(documents)
-        values = numbers_of(grades, "Qrels: grades")
-        if not len(order) == len(ids) == len(values):
-            raise InputError(
-                f"Qrels: expected three columns of one length, got {len(order)}, {len(ids)} and {len(values)}"
-            )
+        names, offsets, ids, values, order = by_query(queries, documents, grades, "Qrels: grades")
         ordered = subtopics.take(order) if subtopics is not None else None
-        return cls(names, offsets, ids.take(order), values[order], name=name, subtopics=ordered)
+        return cls(names, offsets, ids, values, name=name, subtopics=ordered)
 
     def to_dict(self) -> dict[Any, dict[Any, float]]:
         """Return {query: {document: grade}}; grades that are whole numbers are int."""

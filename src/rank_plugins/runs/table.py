@@ -123,6 +123,27 @@ class Table:
             )
 
 
+def by_query(
+    queries: ArrayLike | Sequence[Id], documents: ArrayLike | Sequence[Id] | Ids, values: ArrayLike, what: str
+) -> tuple[list[Any], NDArray[np.int64], Ids, NDArray[np.float64], NDArray[np.int64]]:
+    """Return three columns of rows [T] by query: the queries, where each begins, documents, numbers, and the order.
+
+    Raises:
+        InputError: columns of other lengths.
+        InputTypeError: ids of several types, or values that are no numbers.
+
+    """
+    names, order, offsets = grouped(queries)
+    ids, numbers = documents if isinstance(documents, Ids) else ids_of(documents), numbers_of(values, what)
+    if not len(order) == len(ids) == len(numbers):
+        raise InputError(
+            f"{what}: expected three columns of one length, got {len(order)}, {len(ids)} and {len(numbers)}"
+        )
+    if not ascending(order):
+        ids, numbers = ids.take(order), numbers[order]
+    return names, offsets, ids, numbers, order
+
+
 def grouped(queries: ArrayLike | Sequence[Id]) -> tuple[list[Any], NDArray[np.int64], NDArray[np.int64]]:
     """Return the distinct queries of rows [T] in order of appearance, the rows by query, and where each begins.
 
