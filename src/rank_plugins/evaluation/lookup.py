@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rank_plugins import _columns
+from rank_plugins import _columns, _objects
 from rank_plugins._threads import run_each, thread_count
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.evaluation import _dicts
@@ -193,7 +193,7 @@ def _objects_found(
     n = np.zeros(len(query_ids), np.int64)
     grades = np.empty(int(offsets[-1]))
     found = Found.empty(len(query_ids), len(grades))
-    refused = _columns.walk_judged(
+    refused = _objects.walk_judged(
         qrels, run, query_ids, offsets, n, grades, found, ties=ties, single=single, nan_last=nan_last
     )
     if refused < 0:

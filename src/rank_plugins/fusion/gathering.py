@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from rank_plugins import _columns
+from rank_plugins import _columns, _objects
 from rank_plugins.fusion import _python
 from rank_plugins.fusion.lists import Floats, Integers, Lists
 
@@ -43,7 +43,7 @@ def gather(runs: Sequence[Any], queries: list[Any] | None, higher: Sequence[bool
     """
     if _columns.WALKS:
         scored = _scored(runs, queries)
-        read = _columns.gather_objects(list(runs), queries, higher, scored)
+        read = _objects.gather_objects(list(runs), queries, higher, scored)
         if read is not None:
             names, columns = read
             best = columns.pop("best")
@@ -72,14 +72,14 @@ def fuse_ranks(
     if not _columns.WALKS or not plan.method.ranked:
         return False
     read = runs if isinstance(runs, list) else list(runs)
-    counted = _columns.count_entries(read, queries)
+    counted = _objects.count_entries(read, queries)
     if counted is None or counted[1] > DEEP:
         return False
     points = plan.points(1 << counted[1].bit_length())
     if points is None:
         return False
     scored = bytes(_scored(runs, queries))
-    return _columns.fuse_objects(read, queries, bytes(higher), scored, points, counted[1], top, out)
+    return _objects.fuse_objects(read, queries, bytes(higher), scored, points, counted[1], top, out)
 
 
 def finish(
@@ -100,7 +100,7 @@ def finish(
     """
     queries, names = gathered.queries, gathered.names
     if _columns.WALKS:
-        return _columns.finish_objects(names, gathered.unions, scores, tiebreak, top, queries, out)
+        return _objects.finish_objects(names, gathered.unions, scores, tiebreak, top, queries, out)
     codes, begins = _python.order(names, gathered.unions, scores, tiebreak, top)
     if out is not None:
         pairs = list(zip(map(names.__getitem__, codes.tolist()), scores[codes].tolist(), strict=True))
