@@ -128,8 +128,11 @@ rp_judged_t rp_judged_room(void *scratch, size_t judgments)
     return judged;
 }
 
-/* Judged documents of one query among the documents `start` to `stop` of a run: which, and where. A byte for each
- * value of a hash, nearly all of them 0, turns nearly every document away. */
+/* More documents than were judged: some share a key. */
+#define COLLIDED ((size_t)-1)
+
+/* Judged documents of one query among the documents `start` to `stop` of a run, by their keys: which, and where. A byte
+ * for each value of a hash, nearly all of them 0, turns nearly every document away. */
 static size_t find(const rp_ids_t *listed, int64_t start, int64_t stop, const rp_ids_t *wanted, int64_t first,
                    int64_t last, int64_t *table, rp_judged_t *judged)
 {
@@ -150,6 +153,8 @@ static size_t find(const rp_ids_t *listed, int64_t start, int64_t stop, const rp
             continue;
         for (size_t slot = rp_slot(listed->keys[i], size); table[slot] >= 0; slot = (slot + 1) & (size - 1))
             if (listed->keys[i] == wanted->keys[table[slot]]) {
+                if (count == (size_t)(last - first))
+                    return COLLIDED;
                 judged->which[count] = table[slot];
                 judged->at[count++] = i;
                 break;
@@ -221,7 +226,7 @@ void rp_judged_columns(const rp_columns_t *run, const rp_columns_t *qrels, const
         const int64_t start = run->offsets[run_rows[q]], stop = run->offsets[run_rows[q] + 1];
         n[q] = stop - start;
         size_t count = find(&listed, start, stop, &wanted, begin, end, table, &judged);
-        if (!same_texts(&listed, &wanted, count, &judged))
+        if (count == COLLIDED || !same_texts(&listed, &wanted, count, &judged))
             count = find_slowly(&listed, start, stop, &wanted, begin, end, &judged);
         if (!count)
             continue;

@@ -2,6 +2,7 @@
 
 import math
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -149,6 +150,29 @@ def test_numbers_of_numpy_and_fractions_are_numbers(way):
     for score in kinds if way({}, {})[0] == {} and isinstance(way({}, {})[0], dict) else kinds[:5]:
         table = judged_ranks(*way({"q": {"a": 1}}, {"q": {"b": 1.5, "a": score, "c": 3.0}})).ranks
         assert table.rank.tolist() == [2], score
+
+
+def colliding(count):
+    """Return different ids of 16 bytes whose keys are equal: the second half undoes what the first one did."""
+    mask, odd = 2**64 - 1, 0x9FB21C651E98DF25
+    made = []
+    for i in range(count):
+        state = ((16 * 0xD6E8FEB86659FD93 & mask) ^ i) * odd & mask
+        state ^= state >> 35
+        made.append(i.to_bytes(8, "little") + (state ^ 12345).to_bytes(8, "little"))
+    return made
+
+
+@pytest.mark.skipif(not _columns.NATIVE, reason="no C core was built")
+@pytest.mark.skipif(sys.byteorder == "big", reason="keys depend on the byte order")
+def test_ids_whose_keys_collide_are_told_apart():
+    ids = colliding(40)
+    assert len(set(Run.from_dict({"q": dict.fromkeys(ids, 1.0)}).documents.keys.tolist())) == 1
+    run = {"q": {document: float(i) for i, document in enumerate(ids)}}
+    for judged in (ids[:1], ids[7:9], ids[::2], [b"another", ids[3]]):
+        qrels = {"q": dict.fromkeys(judged, 1)}
+        tables = [judged_ranks(*pair).ranks for pair in ((qrels, run), (Qrels.from_dict(qrels), Run.from_dict(run)))]
+        assert tables[0].rank.tolist() == tables[1].rank.tolist()
 
 
 def test_threads_do_not_change_the_table():
