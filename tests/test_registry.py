@@ -56,7 +56,7 @@ def test_other_distributions_plug_in_by_entry_points(tmp_path):
         [sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, text=True, check=False
     )
     assert result.stdout.splitlines() == [
-        "['rank-maxsim', 'rank-fusion', 'longest'] ['minilm', 'words'] 1.0",
+        "['rank-maxsim', 'rank-fusion', 'rank-cross-encoder', 'longest'] ['minilm', 'words'] 1.0",
         "[(1, -1.0), (0, -3.0)]",
         "4 8",
         "longest: got an unexpected keyword argument 'banana'; its options are: sign",

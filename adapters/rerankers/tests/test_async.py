@@ -17,9 +17,9 @@ import pytest
 pytest.importorskip("rerankers", reason="the host package rerankers is not installed")
 
 from rank_plugins import rerankers as core
+from rank_plugins._threads import usable_cores
 from rank_plugins.errors import InputError
 from rank_plugins_rerankers import MaxSimRanker
-from rank_plugins_rerankers.ranker import CONCURRENT
 
 
 class Slow(core.Reranker):
@@ -57,11 +57,11 @@ def test_the_loop_keeps_ticking() -> None:
     ticks, results = asyncio.run(run())
     assert ticks >= 5
     assert results.results_count() == 2
-    assert all(name.startswith("rank-plugins-rerankers") for name in slow.threads)
+    assert all(name.startswith("rank-plugins") for name in slow.threads)
 
 
 def test_many_at_once_are_bounded() -> None:
-    """Many calls end, each with its own answer, on at most CONCURRENT threads."""
+    """Many calls end, each with its own answer, on at most as many threads as cores."""
 
     async def run() -> list[Any]:
         ranker = MaxSimRanker(slow)
@@ -70,8 +70,8 @@ def test_many_at_once_are_bounded() -> None:
     slow = Slow(0.02)
     answers = asyncio.run(run())
     assert [answer[0].doc_id for answer in answers] == list(range(20))
-    assert 1 < slow.most <= CONCURRENT
-    assert len(slow.threads) <= CONCURRENT
+    assert 1 <= slow.most <= usable_cores()
+    assert len(slow.threads) <= usable_cores()
 
 
 def test_same_as_rank(ranker: MaxSimRanker) -> None:

@@ -9,24 +9,33 @@ import pytest
 
 pytest.importorskip("rerankers", reason="the host package rerankers is not installed")
 
-from rank_plugins.testing import HashEncoder, RerankerContract
-from rank_plugins_rerankers import Reranker
+from rank_plugins.testing import AdapterContract
+from rank_plugins_rerankers import MaxSimRanker, Reranker
 
 
-class TestContract(RerankerContract):
-    """`Reranker("rank-maxsim")` as users of rerankers call it."""
+class TestContract(AdapterContract):
+    """Every reranker by its name, as users of rerankers call it, and one already made."""
 
-    nothing = -1e9
     test_top_k_below_one_is_refused = None  # the host cuts afterwards, by RankedResults.top_k
 
-    @pytest.fixture
-    def reranker(self) -> Any:
-        """Return the ranker of the host's factory."""
-        return Reranker("rank-maxsim", verbose=0, encoder=HashEncoder(64))
+    def adapt(self, model: Any, model_kwargs: dict[str, Any] | None) -> Any:
+        """Return the ranker of the host's factory; it takes no instance, the class does."""
+        if isinstance(model, str):
+            return Reranker(model, verbose=0, **(model_kwargs or {}))
+        return MaxSimRanker(model)
 
     def rank(
         self, reranker: Any, query: Any, documents: Sequence[Any], top_k: int | None = None
     ) -> list[tuple[int, float]]:
         """Rank by the host's call; ids are positions."""
-        results = reranker.rank(query, documents)
-        return [(result.doc_id, result.score) for result in (results.top_k(top_k) if top_k else results)]
+        return _pairs(reranker.rank(query, documents), top_k)
+
+    async def rank_async(
+        self, reranker: Any, query: Any, documents: Sequence[Any], top_k: int | None = None
+    ) -> list[tuple[int, float]]:
+        """Rank by the host's coroutine."""
+        return _pairs(await reranker.rank_async(query, documents), top_k)
+
+
+def _pairs(results: Any, top_k: int | None) -> list[tuple[int, float]]:
+    return [(result.doc_id, result.score) for result in (results.top_k(top_k) if top_k else results)]

@@ -67,6 +67,13 @@ class TestContract(RerankerContract):
         results = reranker.rank(query, documents)
         return [(result.doc_id, result.score) for result in (results.top_k(top_k) if top_k else results)]
 
+    async def rank_async(
+        self, reranker: Any, query: Any, documents: Sequence[Any], top_k: int | None = None
+    ) -> list[tuple[int, float]]:
+        """Rank by the host's coroutine."""
+        results = await reranker.rank_async(query, documents)
+        return [(result.doc_id, result.score) for result in (results.top_k(top_k) if top_k else results)]
+
 
 def test_names_ours_and_the_hosts_are_fused() -> None:
     """A name, a reranker of the core, a ranker made here and one of the host; results are the host's own."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from rank_plugins._arrays import cpu_has
 from rank_plugins._extras import importable, require
+from rank_plugins._shared import shared
 from rank_plugins._threads import usable_cores
 from rank_plugins.errors import InputError, StoreError
 
@@ -97,11 +96,6 @@ class OpenVino:
 
 ENGINES: dict[str, Callable[[Path], Engine]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 
-_loaded: weakref.WeakValueDictionary[tuple[str, Path], Engine] = weakref.WeakValueDictionary()
-_locks: dict[tuple[str, Path], threading.Lock] = {}
-_guard = threading.Lock()
-
-
 def choose(engine: str) -> str:
     """Return the engine to use: `engine` itself, or for "auto" the faster one here of those installed.
 
@@ -128,14 +122,7 @@ def open_graph(engine: str, graph: Path) -> Engine:
         StoreError: the graph cannot be loaded.
 
     """
-    key = (engine, graph.resolve())
-    with _guard:
-        lock = _locks.setdefault(key, threading.Lock())
-    with lock:  # of this graph only: loading one never waits for another
-        loaded = _loaded.get(key)
-        if loaded is None:
-            loaded = _loaded[key] = ENGINES[engine](graph)
-        return loaded
+    return shared((engine, graph.resolve()), lambda: ENGINES[engine](graph))
 
 
 def _inputs(names: list[str], graph: Path) -> list[str]:

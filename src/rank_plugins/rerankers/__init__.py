@@ -15,6 +15,7 @@ _REGISTRY = Registry(
     {
         "rank-maxsim": "rank_plugins.rerankers.maxsim:MaxSimReranker",
         "rank-fusion": "rank_plugins.rerankers.fusion:FusionReranker",
+        "rank-cross-encoder": "rank_plugins.rerankers.cross_encoder:CrossEncoderReranker",
     },
 )
 

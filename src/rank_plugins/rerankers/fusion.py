@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class FusionReranker(Reranker):
 
     def __init__(
         self,
-        rerankers: Sequence[str | Reranker],
+        rerankers: Sequence[str | Mapping[str, Any] | Reranker],
         *,
         method: str | Trained | Callable[..., Any] = "rrf",
         weights: Sequence[float] | None = None,
@@ -43,7 +43,8 @@ class FusionReranker(Reranker):
         """Choose the rerankers and how they are fused; no model is loaded before documents are ranked.
 
         Args:
-            rerankers: names that `rank_plugins.rerankers.load` takes, or rerankers.
+            rerankers: names that `rank_plugins.rerankers.load` takes, dicts of a "name" and that reranker's options
+                (which JSON can hold: {"name": "rank-maxsim", "score": "mean"}), or rerankers.
             method: as in `fuse`.
             weights: one per reranker, and one more for the first stage if it takes part.
             norm: as in `fuse`.
@@ -66,12 +67,10 @@ class FusionReranker(Reranker):
         self._rerankers: list[Reranker] = []
         self._own: list[Reranker] = []
         for i, one in enumerate(rerankers):
-            if not isinstance(one, (str, Reranker)):
-                raise InputTypeError(f"rerankers[{i}]: expected a name or a Reranker, got {type(one).__name__}")
-            made = registry.load(one) if isinstance(one, str) else one
-            self._own += [made] if isinstance(one, str) else []
+            made = _made(one, f"rerankers[{i}]")
+            self._own += [made] if made is not one else []
             self._rerankers.append(made)
-        named = [one if isinstance(one, str) else type(one).__name__ for one in rerankers]
+        named = [_name(one) for one in rerankers]
         self.names = [
             f"{name} {named[:i].count(name) + 1}" if name in named[:i] else name for i, name in enumerate(named)
         ]
@@ -106,10 +105,34 @@ class FusionReranker(Reranker):
             rankings.append(ranking)
         return rankings
 
+    def warm_up(self) -> None:
+        """Load the models of all rerankers."""
+        for reranker in self._rerankers:
+            reranker.warm_up()
+
     def close(self) -> None:
         """Close the rerankers that were made here from names."""
         for reranker in self._own:
             reranker.close()
+
+
+def _made(one: str | Mapping[str, Any] | Reranker, where: str) -> Reranker:
+    """Return a part of a fusion: a reranker, or the one that a name or a dict stands for."""
+    if isinstance(one, Reranker):
+        return one
+    if isinstance(one, str):
+        return registry.load(one)
+    if not isinstance(one, Mapping):
+        raise InputTypeError(f"{where}: expected a name, a dict or a Reranker, got {type(one).__name__}")
+    if "name" not in one:
+        raise InputError(f'{where}: expected a dict with "name", got one with {", ".join(map(str, one)) or "nothing"}')
+    return registry.load(one["name"], **{option: value for option, value in one.items() if option != "name"})
+
+
+def _name(one: str | Mapping[str, Any] | Reranker) -> str:
+    if isinstance(one, Mapping):
+        return str(one["name"])
+    return one if isinstance(one, str) else type(one).__name__
 
 
 def _ranked(reranker: Reranker, requests: Sequence[Request]) -> list[Ranking]:

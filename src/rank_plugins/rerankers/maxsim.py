@@ -119,6 +119,11 @@ class MaxSimReranker(Reranker):
                 self._encoder = self._load()
             return cast(Encoder, self._encoder)
 
+    def warm_up(self) -> None:
+        """Load the encoder, and open the store."""
+        self.encoder  # noqa: B018 - loads it
+        self._embeddings_source()
+
     def close(self) -> None:
         """Close the encoder and the store, if this reranker opened them, and empty the cache.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rank_plugins._checks import whole_number
+from rank_plugins._executor import off_loop
 from rank_plugins._maxsim import query_array
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.encoders.encoder import clean_text, clean_texts
@@ -91,6 +92,33 @@ class Reranker(abc.ABC):
                 requests[i] = Request(query, texts, *_columns(i, len(texts), ids, scores))
         ranked = dict(zip(requests, self._rank(list(requests.values()), top_k) if requests else [], strict=True))
         return [ranked[i] if i in ranked else Ranking([], []) for i in range(len(queries))]
+
+    async def rerank_async(
+        self,
+        query: Query,
+        documents: Documents,
+        *,
+        top_k: int | None = None,
+        ids: Sequence[str] | None = None,
+        scores: Sequence[float] | None = None,
+    ) -> Ranking:
+        """Do as `rerank` on a thread of this package's own, so that the event loop goes on."""
+        return await off_loop(self.rerank, query, documents, top_k=top_k, ids=ids, scores=scores)
+
+    async def rerank_batch_async(
+        self,
+        queries: Sequence[Query],
+        documents: Sequence[Documents],
+        *,
+        top_k: int | None = None,
+        ids: Sequence[Sequence[str]] | None = None,
+        scores: Sequence[Sequence[float]] | None = None,
+    ) -> list[Ranking]:
+        """Do as `rerank_batch` on a thread of this package's own, so that the event loop goes on."""
+        return await off_loop(self.rerank_batch, queries, documents, top_k=top_k, ids=ids, scores=scores)
+
+    def warm_up(self) -> None:  # noqa: B027 - most rerankers have nothing to load
+        """Load the models now, and not at the first ranking."""
 
     @abc.abstractmethod
     def _rank(self, requests: Sequence[Request], top_k: int | None) -> list[Ranking]:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import contextvars
-import functools
-import math
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rank_plugins import rerankers as ours
 from rank_plugins.errors import InputError, InputTypeError, MissingExtraError, RankPluginsError
+from rank_plugins.rerankers.hosting import pairs, reranker_of
 from rank_plugins_rerankers.documents import to_documents
 from rank_plugins_rerankers.fusion import to_rerankers
 from rank_plugins_rerankers.host import BaseRanker, Document, RankedResults, Result
-
-NO_TOKENS = -1e9
-"""The score of a document that has nothing to score, -inf inside: a float that JSON and sorting can take."""
-CONCURRENT = 4
-"""How many `rank_async` calls run at a time in this process; the others wait without blocking the loop."""
 
 
 class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type information
@@ -45,21 +35,16 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
         """
         self.verbose = verbose
         self.ranking_type = "pointwise"
-        if isinstance(model_name_or_path, ours.Reranker):
-            if options:
-                raise InputTypeError(f"MaxSimRanker: {', '.join(options)} cannot change a Reranker already made")
-            self.reranker = model_name_or_path
-            return
         names = ours.names()
-        if model_name_or_path not in names:
+        if not isinstance(model_name_or_path, ours.Reranker) and model_name_or_path not in names:
             raise InputError(
                 f"model_name: expected one of {', '.join(names)}, got {model_name_or_path!r};"
-                " the folder or hub name of a model is passed as encoder="
+                " the folder or hub name of a model is passed as encoder=, and to rank-cross-encoder as model="
             )
         if model_name_or_path == "rank-fusion" and "rankers" in options:
             options["rerankers"] = to_rerankers(options.pop("rankers"))
         with _key_errors(f"Reranker({model_name_or_path!r})"):
-            self.reranker = ours.load(model_name_or_path, **options)
+            self.reranker = reranker_of(model_name_or_path, options)
 
     def rank(
         self,
@@ -83,15 +68,8 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
 
         """
         documents = to_documents(docs, doc_ids, metadata)
-        ids = [document.doc_id for document in documents]
-        names = ids if all(isinstance(name, str) for name in ids) else None
         with _key_errors("rank"):
-            ranking = self.reranker.rerank(query, [document.text for document in documents], ids=names)
-        results = [
-            Result(documents[index], score=NO_TOKENS if score == -math.inf else score, rank=rank)
-            for rank, (index, score) in enumerate(ranking, start=1)
-        ]
-        return RankedResults(results, query, has_scores=True)
+            return _results(query, documents, self.reranker.rerank(query, _texts(documents), ids=_names(documents)))
 
     async def rank_async(
         self,
@@ -100,9 +78,11 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
         doc_ids: Sequence[str] | Sequence[int] | None = None,
         metadata: Sequence[dict[str, Any]] | None = None,
     ) -> RankedResults:
-        """Rank on a thread of this package's own executor, so that the event loop goes on; see `rank`."""
-        call = functools.partial(contextvars.copy_context().run, self.rank, query, docs, doc_ids, metadata)
-        return await asyncio.get_running_loop().run_in_executor(_executor(), call)
+        """Rank on a thread of rank_plugins' own executor, so that the event loop goes on; see `rank`."""
+        documents = to_documents(docs, doc_ids, metadata)
+        with _key_errors("rank"):
+            ranking = await self.reranker.rerank_async(query, _texts(documents), ids=_names(documents))
+        return _results(query, documents, ranking)
 
     def score(self, query: str, doc: str | Document) -> float:
         """Return the score of one document; see `rank` for errors."""
@@ -143,10 +123,16 @@ def _key_errors(what: str) -> Iterator[None]:
         raise RankPluginsError(f"{what}: the reranker failed to look up {error}; this is a defect of it") from error
 
 
-@functools.cache
-def _executor() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(CONCURRENT, thread_name_prefix="rank-plugins-rerankers")
+def _texts(documents: Sequence[Document]) -> list[str]:
+    return [document.text for document in documents]
 
 
-if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child makes its own
-    os.register_at_fork(after_in_child=_executor.cache_clear)
+def _names(documents: Sequence[Document]) -> list[str] | None:
+    """Return the documents' ids if all of them are str, for stores and caches."""
+    ids = [document.doc_id for document in documents]
+    return ids if all(isinstance(name, str) for name in ids) else None
+
+
+def _results(query: str, documents: Sequence[Document], ranking: ours.Ranking) -> RankedResults:
+    found = [Result(documents[i], score=score, rank=rank) for rank, (i, score) in enumerate(pairs(ranking), start=1)]
+    return RankedResults(found, query, has_scores=True)

@@ -1,32 +1,23 @@
-"""The contract of rerankers as a pytest class to inherit, and an encoder that needs no model.
-
-    class TestMine(RerankerContract):
-        @pytest.fixture
-        def reranker(self):
-            return MyReranker()
-
-An adapter to another host overrides `rank` as well, to call the host and to translate back. A test of
-something that the host does not have is removed by `test_name = None`.
-"""
+"""RerankerContract: what every reranker promises, as a pytest class to inherit."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
-import functools
-import hashlib
 import itertools
+import json
 import math
-from collections.abc import Callable, Sequence
+import threading
+import weakref
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from rank_plugins.embeddings import TokenEmbeddings
-from rank_plugins.encoders.encoder import clean_texts
+from rank_plugins import _shared
 from rank_plugins.errors import InputError, InputTypeError
+from rank_plugins.rerankers.reranker import Reranker
 
 QUERY = "effects of aspirin on blood pressure"
 DOCUMENTS = [
@@ -49,50 +40,6 @@ ODD_TEXTS = {
 }
 
 
-class HashEncoder:
-    """Maps every word to a fixed random direction: an Encoder without a model, for tests."""
-
-    def __init__(self, dim: int = 16) -> None:
-        """Choose the dimension of the vectors."""
-        self._dim = dim
-        self.closed = False
-
-    @property
-    def dim(self) -> int:
-        """K, the dimension of every vector."""
-        return self._dim
-
-    @property
-    def fingerprint(self) -> str:
-        """Name the encoder and its dimension."""
-        return f"hash-{self._dim}"
-
-    def encode_queries(self, texts: Sequence[str]) -> TokenEmbeddings:
-        """Return one vector of length 1 per word."""
-        return self._encode(clean_texts(texts, "queries"))
-
-    def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> TokenEmbeddings:  # noqa: ARG002 - the protocol's name
-        """Return one vector of length 1 per word."""
-        return self._encode(clean_texts(texts, "documents"))
-
-    def close(self) -> None:
-        """Remember that it was closed."""
-        self.closed = True
-
-    def _encode(self, texts: Sequence[str]) -> TokenEmbeddings:
-        words = [text.lower().split() for text in texts]
-        vectors = [_direction(word, self._dim) for document in words for word in document]
-        values = np.array(vectors, np.float32).reshape(-1, self._dim)
-        return TokenEmbeddings(values, np.cumsum([0, *map(len, words)]))
-
-
-@functools.lru_cache(maxsize=100_000)
-def _direction(word: str, dim: int) -> NDArray[np.float32]:
-    seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
-    vector = np.random.default_rng(seed).standard_normal(dim).astype(np.float32)
-    return vector / np.linalg.norm(vector)
-
-
 class RerankerContract:
     """What every reranker promises. Inherit, give a fixture `reranker`, and override what differs."""
 
@@ -102,6 +49,8 @@ class RerankerContract:
     """The score of a document that has nothing to score; adapters write -1e9."""
     tolerance: ClassVar[float] = 1e-5
     """Relative difference allowed between two computations of one score."""
+    top_name: ClassVar[str] = "top_k"
+    """What the host calls top_k in its errors."""
 
     @pytest.fixture
     def reranker(self) -> Any:
@@ -114,6 +63,36 @@ class RerankerContract:
         """Return pairs (index into documents, score), best first."""
         return list(reranker.rerank(query, documents, top_k=top_k))
 
+    async def rank_async(
+        self, reranker: Any, query: Any, documents: Sequence[Any], top_k: int | None = None
+    ) -> list[tuple[int, float]]:
+        """Return the same from a coroutine."""
+        return list(await reranker.rerank_async(query, documents, top_k=top_k))
+
+    @pytest.fixture
+    def unloaded(self, reranker: Any) -> Any:
+        """Return a reranker whose models are not loaded; override it where `reranker` is kept between tests."""
+        return reranker
+
+    @pytest.fixture
+    def loads(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        """Return a list that gets the key of every model that is loaded; none of this process counts as loaded."""
+        loaded = _Loads()
+        monkeypatch.setattr(_shared, "_models", loaded)
+        return loaded.keys_set
+
+    @pytest.fixture
+    def gate(self, monkeypatch: pytest.MonkeyPatch) -> Gate:
+        """Return a gate at which every ranking waits."""
+        gate, original = Gate(), Reranker.rerank_batch
+
+        def rerank_batch(reranker: Reranker, *args: Any, **kwargs: Any) -> Any:
+            gate.wait()
+            return original(reranker, *args, **kwargs)
+
+        monkeypatch.setattr(Reranker, "rerank_batch", rerank_batch)
+        return gate
+
     def _close(self, expected: float) -> Any:
         return pytest.approx(expected, rel=self.tolerance, abs=self.tolerance)
 
@@ -122,8 +101,9 @@ class RerankerContract:
         assert sorted(i for i, _ in self.rank(reranker, QUERY, DOCUMENTS)) == list(range(len(DOCUMENTS)))
 
     def test_scores_never_increase_and_are_plain_numbers(self, reranker: Any) -> None:
-        """Pairs are (int, float) of Python, in order."""
+        """Pairs are (int, float) of Python, in order, and JSON can hold them where the scores are finite."""
         ranking = self.rank(reranker, QUERY, DOCUMENTS)
+        json.dumps(ranking, allow_nan=not math.isfinite(self.nothing))
         assert all(type(i) is int and type(score) is float for i, score in ranking)
         assert all(a >= b for (_, a), (_, b) in itertools.pairwise(ranking))
 
@@ -139,7 +119,7 @@ class RerankerContract:
     @pytest.mark.parametrize("top_k", [0, -1])
     def test_top_k_below_one_is_refused(self, reranker: Any, top_k: int) -> None:
         """top_k is checked first, before the documents are looked at."""
-        with pytest.raises(InputError, match="top_k"):
+        with pytest.raises(InputError, match=self.top_name):
             self.rank(reranker, QUERY, [], top_k)
 
     @pytest.mark.parametrize("query", ["", " \t\n"])
@@ -201,10 +181,106 @@ class RerankerContract:
         assert not any(math.isnan(score) for _, score in ranking)
 
     def test_threads_get_the_same_answer(self, reranker: Any) -> None:
-        """One reranker serves several threads at once."""
+        """One reranker serves sixteen threads at once."""
         expected = self.rank(reranker, QUERY, DOCUMENTS)
-        rank: Callable[[int], Any] = lambda _: self.rank(reranker, QUERY, DOCUMENTS)  # noqa: E731 - one line, used once
-        with ThreadPoolExecutor(4) as pool:
-            for ranking in pool.map(rank, range(12)):
+        self._by_threads(reranker, expected)
+
+    def test_no_model_is_loaded_for_no_documents(self, loads: list[Any], unloaded: Any) -> None:
+        """An empty list is answered before anything is loaded, with or without a coroutine."""
+        assert self.rank(unloaded, QUERY, []) == []
+        assert asyncio.run(self.rank_async(unloaded, QUERY, [])) == []
+        assert loads == []
+
+    def test_first_use_by_many_threads_loads_a_model_once(self, loads: list[Any], unloaded: Any) -> None:
+        """Threads that come first together wait for one load."""
+        self._by_threads(unloaded, None)
+        assert len(loads) == len(set(loads))
+
+    def _by_threads(self, reranker: Any, expected: list[tuple[int, float]] | None) -> None:
+        start = threading.Barrier(16)
+
+        def rank(_: int) -> list[tuple[int, float]]:
+            start.wait(30)
+            return self.rank(reranker, QUERY, DOCUMENTS)
+
+        with ThreadPoolExecutor(16) as pool:
+            for ranking in pool.map(rank, range(16)):
+                expected = expected or ranking
                 assert [i for i, _ in ranking] == [i for i, _ in expected]
                 assert [score for _, score in ranking] == [self._close(score) for _, score in expected]
+
+    def test_a_coroutine_leaves_the_loop_free(self, reranker: Any, gate: Gate) -> None:
+        """The work is done on another thread than the event loop's, which ticks meanwhile."""
+        gate.open.set()
+        expected = self.rank(reranker, QUERY, DOCUMENTS)
+        gate.reset()
+
+        async def main() -> list[tuple[int, float]]:
+            task = asyncio.ensure_future(self.rank_async(reranker, QUERY, DOCUMENTS))
+            await gate.reached(task)
+            for _ in range(5):
+                await asyncio.sleep(0.001)  # the heartbeat; the ranking goes on only after it
+            gate.open.set()
+            return await task
+
+        ranking = asyncio.run(main())
+        assert [i for i, _ in ranking] == [i for i, _ in expected]
+        assert [score for _, score in ranking] == [self._close(score) for _, score in expected]
+        assert gate.threads
+        assert threading.get_ident() not in gate.threads
+
+    def test_a_cancelled_coroutine_breaks_nothing(self, reranker: Any, gate: Gate) -> None:
+        """Rankings that are cancelled while they run, or before, do not keep later ones from their answer."""
+
+        async def main() -> list[tuple[int, float]]:
+            tasks = [asyncio.ensure_future(self.rank_async(reranker, QUERY, DOCUMENTS)) for _ in range(20)]
+            await gate.reached(tasks[0])
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(isinstance(one, asyncio.CancelledError) for one in ended), ended
+            gate.open.set()
+            return await self.rank_async(reranker, QUERY, DOCUMENTS)
+
+        ranking = asyncio.run(main())
+        assert [i for i, _ in ranking] == [i for i, _ in self.rank(reranker, QUERY, DOCUMENTS)]
+
+
+class Gate:
+    """Where rankings wait until it opens; notes their threads. After ten seconds it fails: the loop stood still."""
+
+    def __init__(self) -> None:
+        """Start closed."""
+        self.open = threading.Event()
+        self._reached = threading.Event()
+        self.threads: set[int] = set()
+
+    def reset(self) -> None:
+        """Close it, and forget who came."""
+        self.open.clear()
+        self._reached.clear()
+        self.threads.clear()
+
+    def wait(self) -> None:
+        """Wait until it opens."""
+        self.threads.add(threading.get_ident())
+        self._reached.set()
+        if not self.open.wait(10):
+            pytest.fail("the event loop stood still, or nothing ticked, while documents were ranked")
+
+    async def reached(self, task: asyncio.Future[Any]) -> None:
+        """Return when the first ranking waits here, or `task` has ended without."""
+        while not self._reached.is_set() and not task.done():
+            await asyncio.sleep(0.001)
+
+
+class _Loads(weakref.WeakValueDictionary[Any, Any]):
+    """The models of a process, none at first; remembers the keys of those that are loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys_set: list[Any] = []
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.keys_set.append(key)
+        super().__setitem__(key, value)

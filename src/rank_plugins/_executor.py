@@ -1,0 +1,35 @@
+"""The threads on which rankings asked for by coroutines are computed, so that an event loop goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from rank_plugins._threads import usable_cores
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def off_loop(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return `function(*args, **kwargs)`, called on a thread of this package's own, with the caller's context.
+
+    As many calls run at a time as there are usable cores; further ones wait without blocking the loop. A call whose
+    task is cancelled never starts if it was waiting; one that runs comes to its end, and its result is dropped.
+    """
+    call = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_executor(), call)
+
+
+@functools.cache
+def _executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="rank-plugins")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child makes its own
+    os.register_at_fork(after_in_child=_executor.cache_clear)

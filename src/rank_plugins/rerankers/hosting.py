@@ -1,0 +1,67 @@
+"""What adapters to other hosts share: a reranker from what their users pass, and scores that hosts can take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rank_plugins import rerankers as registry
+from rank_plugins._checks import whole_number
+from rank_plugins.errors import InputTypeError
+from rank_plugins.rerankers.ranking import Ranking
+from rank_plugins.rerankers.reranker import Reranker
+
+NOTHING = -1e9
+"""The score of a document that has nothing to score, -inf inside: a float that JSON and sorting can take."""
+
+
+def reranker_of(model: str | Reranker, options: Mapping[str, Any] | None = None) -> Reranker:
+    """Return the reranker that a user of a host asks for; no model is loaded.
+
+    Args:
+        model: a name that `rank_plugins.rerankers.names()` lists, or a Reranker.
+        options: those of `rank_plugins.rerankers.load`; none beside a Reranker.
+
+    Raises:
+        InputError: an unknown name, or an option whose value cannot be used.
+        InputTypeError: another type, an unknown option, or options beside a Reranker.
+
+    """
+    if options is not None and not isinstance(options, Mapping):
+        raise InputTypeError(f"model_kwargs: expected a dict, got {type(options).__name__}")
+    if isinstance(model, Reranker):
+        if options:
+            raise InputTypeError(f"model_kwargs: {', '.join(options)} cannot change a Reranker that is already made")
+        return model
+    if not isinstance(model, str):
+        raise InputTypeError(f"model: expected a name or a rank_plugins Reranker, got {type(model).__name__}")
+    return registry.load(model, **(options or {}))
+
+
+def pairs(ranking: Ranking, threshold: float | None = None) -> list[tuple[int, float]]:
+    """Return (index into the documents, score) of a ranking, best first, as Python numbers; -inf is -1e9.
+
+    Documents whose score is below `threshold` are left out, and so are those that have nothing to score.
+    """
+    if threshold is not None:
+        return [(index, score) for index, score in ranking if score >= threshold and score > -math.inf]
+    return [(index, NOTHING if score == -math.inf else score) for index, score in ranking]
+
+
+def count(value: object, name: str) -> int | None:
+    """Return how many documents to keep, None for all; `name` is what the host calls it.
+
+    Raises:
+        InputError: less than 1.
+        InputTypeError: neither a whole number nor None.
+
+    """
+    return None if value is None else whole_number(value, name, 1)
+
+
+def first_stage(scores: Iterable[object]) -> list[float] | None:
+    """Return the scores that documents came with, if all of them came with a number, else None."""
+    found = list(scores)
+    usable = all(isinstance(one, (int, float)) and not isinstance(one, bool) and math.isfinite(one) for one in found)
+    return [float(one) for one in found] if usable else None  # type: ignore[arg-type]

@@ -1,0 +1,60 @@
+"""fuse_keyed: against fuse itself, and where it leads back to."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rank_plugins import fuse
+from rank_plugins.errors import InputError, InputTypeError
+from rank_plugins.fusion.keyed import Fused, fuse_keyed
+
+KEYS = st.sampled_from("abcdefgh")
+LISTS = st.lists(st.lists(KEYS, max_size=8), min_size=1, max_size=4)
+
+
+def bare(*lists):
+    return [[(key, None) for key in one] for one in lists]
+
+
+@given(LISTS)
+def test_scores_are_those_of_fuse_over_distinct_keys(lists):
+    fused = fuse_keyed(bare(*lists))
+    expected = dict(fuse([list(dict.fromkeys(one)) for one in lists]))
+    assert {one.key: one.score for one in fused} == pytest.approx(expected)
+    assert [one.score for one in fused] == sorted((one.score for one in fused), reverse=True)
+
+
+@given(LISTS)
+def test_ranks_and_places_are_those_of_the_sources(lists):
+    for one in fuse_keyed(bare(*lists)):
+        distinct = [list(dict.fromkeys(source)) for source in lists]
+        assert one.ranks == [source.index(one.key) + 1 if one.key in source else None for source in distinct]
+        first = next(j for j, source in enumerate(lists) if one.key in source)
+        assert (one.source, one.position) == (first, lists[first].index(one.key))
+
+
+def test_ties_go_to_the_better_rank_then_the_earlier_source():
+    assert [one.key for one in fuse_keyed(bare(["b", "x"], ["a", "y"]))] == ["b", "a", "x", "y"]
+
+
+def test_scores_count_where_all_of_a_list_have_one():
+    lists = [[("a", 1.0), ("b", 3.0), ("a", 2.0)], [("b", 0.5), ("c", 0.4)]]
+    fused = fuse_keyed(lists, "sum", norm="minmax", weights=[1, 3])
+    assert fused[0] == Fused("b", 4.0, [1, 1], 0, 1)
+    assert {one.key: one.score for one in fused} == pytest.approx({"b": 4.0, "a": 0.0, "c": 0.0})
+    with pytest.raises(InputError, match="score"):
+        fuse_keyed([[("a", 1.0), ("b", None)], [("b", 0.5)]], "sum", norm="minmax")
+
+
+def test_top_weights_and_empty_sources():
+    assert [one.key for one in fuse_keyed(bare([], ["a", "b"]), top=1)] == ["a"]
+    assert fuse_keyed(bare([], [])) == []
+    assert [one.key for one in fuse_keyed(bare(["a"], ["b"]), weights=[1, 2])] == ["b", "a"]
+    with pytest.raises(InputError, match="weights"):
+        fuse_keyed(bare(["a"], ["b"]), weights=[1])
+    with pytest.raises(InputError, match="at least one"):
+        fuse_keyed([])
+    with pytest.raises(InputTypeError, match=r"lists\[0\]\[0\]: expected a key that is a str, got int"):
+        fuse_keyed([[(1, None)]])

@@ -1,0 +1,147 @@
+"""CrossEncoderReranker over real cross-encoders of sentence-transformers, built from configuration."""
+
+from __future__ import annotations
+
+import gc
+import os
+import warnings
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+library = pytest.importorskip("sentence_transformers")
+
+from rank_plugins import _shared  # noqa: E402 - after importorskip
+from rank_plugins.errors import InputError, InputTypeError  # noqa: E402
+from rank_plugins.rerankers import load  # noqa: E402
+from rank_plugins.rerankers.cross_encoder import CrossEncoderReranker  # noqa: E402
+from rank_plugins.testing import DOCUMENTS, QUERY, RerankerContract, save_tiny_cross_encoder  # noqa: E402
+
+LONG = "the blood of mice " * 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny_cross_encoder(tmp_path_factory.mktemp("cross-encoder"))
+
+
+class TestContract(RerankerContract):
+    @pytest.fixture
+    def reranker(self, folder):
+        return load("rank-cross-encoder", model=folder)
+
+
+@pytest.mark.parametrize("activation", ["default", "none", "sigmoid"])
+@pytest.mark.parametrize("batch_tokens", [1, 40, 8192])
+def test_scores_are_the_librarys_own_in_the_callers_order(folder, activation, batch_tokens):
+    model = library.CrossEncoder(folder)
+    function = {"default": None, "none": lambda x: x, "sigmoid": lambda x: 1 / (1 + (-x).exp())}[activation]
+    documents = [text for text in DOCUMENTS if text] + [LONG]
+    expected = model.predict([(QUERY, text) for text in documents], activation_fn=function, batch_size=1)
+    reranker = CrossEncoderReranker(folder, activation=activation, batch_tokens=batch_tokens)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ranking = reranker.rerank(QUERY, documents)
+    assert dict(ranking) == {i: pytest.approx(score, abs=1e-5) for i, score in enumerate(expected.tolist())}
+
+
+def test_batches_hold_at_most_so_many_tokens(folder, monkeypatch):
+    model = library.CrossEncoder(folder)
+    seen = []
+    forward = model[0].forward
+    monkeypatch.setattr(
+        model[0], "forward", lambda features, **kw: seen.append(features["input_ids"].shape) or forward(features, **kw)
+    )
+    reranker = CrossEncoderReranker(model, batch_tokens=100)
+    with pytest.warns(UserWarning, match="cut"):
+        reranker.rerank_batch([QUERY, "sleep"], [[*DOCUMENTS, LONG] * 3, [LONG, "coffee"] * 2])
+    assert sum(rows for rows, _ in seen) == len(set(DOCUMENTS)) - 1 + 1 + 2  # each pair once, the empty one never
+    assert all(rows * width <= 100 for rows, width in seen)
+    assert max(rows for rows, _ in seen) > 1
+
+
+def test_truncation_is_told(folder):
+    reranker = load("rank-cross-encoder", model=folder)
+    with pytest.warns(UserWarning, match="1 of these documents are longer than the model's window of 64 tokens"):
+        assert reranker.rerank("blood", ["mice", LONG, "", "heart"]).details["truncated"] == [1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # said once
+        assert reranker.rerank("blood", [LONG, LONG]).details["truncated"] == [0, 1]
+        assert load("rank-cross-encoder", model=folder).rerank("blood", ["mice"]).details["truncated"] == []
+
+
+def test_a_smaller_window_is_respected(folder):
+    short = CrossEncoderReranker(folder, max_length=8)
+    with pytest.warns(UserWarning, match="8 tokens"):
+        ranking = short.rerank("blood", ["on the heart of mice blood", "blood"])
+    assert [i for i, _ in ranking] == [1, 0]
+    assert ranking.details["truncated"] == [0]
+
+
+def test_one_model_serves_all_rerankers_and_goes_with_the_last(folder, monkeypatch):
+    monkeypatch.setattr(_shared, "_models", type(_shared._models)())
+    first, second = (CrossEncoderReranker(name) for name in (folder, folder + "/"))
+    for reranker in (first, second):
+        reranker.warm_up()
+    assert len(_shared._models) == 1
+    first.close()
+    gc.collect()
+    assert len(_shared._models) == 1
+    second.close()
+    gc.collect()
+    assert len(_shared._models) == 0
+    assert len(second.rerank("blood", ["mice"])) == 1  # loaded again
+
+
+def test_another_configuration_is_another_model(folder):
+    wide, narrow = CrossEncoderReranker(folder), CrossEncoderReranker(folder, max_length=8)
+    assert wide._loaded() is not narrow._loaded()
+    assert (wide._loaded().window, narrow._loaded().window) == (64, 8)
+
+
+def test_a_model_already_made_is_used_as_it_is(folder):
+    model = library.CrossEncoder(folder)
+    made = CrossEncoderReranker(model)
+    assert made._loaded()._model is model
+    assert CrossEncoderReranker(model)._loaded() is made._loaded()  # so they share its lock
+    with pytest.raises(InputTypeError, match="max_length cannot change"):
+        CrossEncoderReranker(model, max_length=8)
+
+
+def test_bad_arguments_are_refused_before_anything_loads():
+    with pytest.raises(InputError, match="activation: expected one of default, none, sigmoid, got 'softmax'"):
+        load("rank-cross-encoder", activation="softmax")
+    with pytest.raises(InputError, match="batch_tokens"):
+        load("rank-cross-encoder", batch_tokens=0)
+    with pytest.raises(InputTypeError, match="model: expected a folder, a name or a CrossEncoder, got int"):
+        load("rank-cross-encoder", model=7)
+    with pytest.raises(InputTypeError, match="backend"):
+        load("rank-cross-encoder", backend="onnx")
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="could not be loaded as a cross-encoder"):
+        load("rank-cross-encoder", model=str(tmp_path)).rerank("query", ["text"])
+
+
+def test_vectors_are_refused(folder):
+    with pytest.raises(InputTypeError, match="expected query and documents as text"):
+        load("rank-cross-encoder", model=folder).rerank(np.ones((2, 4), np.float32), ["text"])
+
+
+def test_several_numbers_for_a_pair_are_refused(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    folder = save_tiny_cross_encoder(tmp_path)
+    config = transformers.BertConfig.from_pretrained(folder, num_labels=3)
+    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    with pytest.raises(InputError, match="expected one number for a pair, got 3"):
+        load("rank-cross-encoder", model=folder).rerank("query", ["text"])
+
+
+def test_it_is_a_part_of_a_fusion_by_a_dict(folder):
+    fusion = load("rank-fusion", rerankers=["rank-maxsim", {"name": "rank-cross-encoder", "model": folder}])
+    ranking = fusion.rerank(QUERY, DOCUMENTS)
+    assert {i for i, _ in list(ranking)[:2]} == {0, 2}
+    assert set(ranking.details["contributions"]) == {"rank-maxsim", "rank-cross-encoder"}
