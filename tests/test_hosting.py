@@ -11,6 +11,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from rank_plugins import _shared
@@ -59,7 +60,7 @@ def test_count_and_first_stage():
         count(0, "top_n")
     with pytest.raises(InputTypeError, match="top_n"):
         count(2.5, "top_n")
-    assert first_stage([1, 0.5]) == [1.0, 0.5]
+    assert first_stage([1, np.float32(0.5)]) == [1.0, 0.5]
     for scores in ([1.0, None], [1.0, math.nan], ["1"], [True]):
         assert first_stage(scores) is None
 

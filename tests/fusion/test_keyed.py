@@ -39,6 +39,30 @@ def test_ties_go_to_the_better_rank_then_the_earlier_source():
     assert [one.key for one in fuse_keyed(bare(["b", "x"], ["a", "y"]))] == ["b", "a", "x", "y"]
 
 
+def test_equal_scores_keep_the_order_of_their_list():
+    fused = fuse_keyed([[("a", 1.0), ("b", 0.5)], [("b", 1.0), ("a", 1.0)]])
+    assert fused == [Fused("a", 1 / 61 + 1 / 62, [1, 2], 0, 0), Fused("b", 1 / 62 + 1 / 61, [2, 1], 0, 1)]
+
+
+@given(st.lists(st.dictionaries(KEYS, st.floats(0, 9, width=16), min_size=1), min_size=1, max_size=4), st.data())
+def test_scored_lists_give_what_fuse_gives(lists, data):
+    method = data.draw(st.sampled_from(["sum", "mnz", "wsum", "dbsf", "rrf", "borda", "weaviate-relative"]))
+    weights = data.draw(st.lists(st.sampled_from([0.5, 1, 2]), min_size=len(lists), max_size=len(lists)))
+    if len({score for one in lists for score in one.values()}) < sum(map(len, lists)):
+        return  # ties inside a list go by id there and by its order here
+    fused = fuse_keyed([list(one.items()) for one in lists], method, weights=weights)
+    expected = dict(fuse([list(one.items()) for one in lists], method, weights=weights))
+    assert {one.key: one.score for one in fused} == pytest.approx(expected)
+
+
+def test_scores_that_are_no_numbers():
+    with pytest.raises(InputError, match="NaN"):
+        fuse_keyed([[("a", float("nan"))]])
+    assert [one.key for one in fuse_keyed([[("a", 1.0), ("b", float("-inf"))]])] == ["a"]
+    with pytest.raises(InputError, match="top"):
+        fuse_keyed(bare(["a"]), top=0)
+
+
 def test_scores_count_where_all_of_a_list_have_one():
     lists = [[("a", 1.0), ("b", 3.0), ("a", 2.0)], [("b", 0.5), ("c", 0.4)]]
     fused = fuse_keyed(lists, "sum", norm="minmax", weights=[1, 3])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from rank_plugins._checks import whole_number
 from rank_plugins.errors import InputError, InputTypeError
-from rank_plugins.fusion._fuse import fuse
+from rank_plugins.fusion.lists import Lists
+from rank_plugins.fusion.plan import plan
 from rank_plugins.fusion.trained import Trained
 
 
@@ -52,32 +57,56 @@ def fuse_keyed(
     """
     if not lists:
         raise InputError("lists: expected those of at least one source, got none")
+    if top is not None:
+        top = whole_number(top, "top", 1)
+    norm, missing, keep = parameters.pop("norm", None), parameters.pop("missing", None), parameters.pop("keep", False)
+    chosen = plan(len(lists), method, weights=weights, norm=norm, missing=missing, keep=keep, parameters=parameters)
     found: dict[str, tuple[int, int]] = {}
     kept = [_distinct(one, j, found) for j, one in enumerate(lists)]
-    number = {key: -i for i, key in enumerate(found)}  # ties go to the larger id: to what was found first
+    columns, ranks = _columns(kept, {key: code for code, key in enumerate(found)})
+    scores = chosen.scores(columns)
+    order = np.lexsort([chosen.tiebreak(columns), -scores])  # stable: what was found first stays first
+    fused = [code for code in order.tolist() if not np.isnan(scores[code])][:top]
     keys = list(found)
-    runs: list[list[Any]] = []
+    return [
+        Fused(keys[code], float(scores[code]), [one.get(keys[code]) for one in ranks], *found[keys[code]])
+        for code in fused
+    ]
+
+
+def _columns(kept: Sequence[dict[str, float | None]], codes: Mapping[str, int]) -> tuple[Lists, list[dict[str, int]]]:
+    """Return the sources' documents as Lists, and the ranks of each source's keys; equal scores keep their order."""
+    entries: list[int] = []
+    values: list[float] = []
     ranks: list[dict[str, int]] = []
-    for one in kept:
-        scores = [score for score in one.values() if score is not None]
-        scored = len(scores) == len(one)
-        runs.append([(number[key], score) for key, score in one.items()] if scored else [number[key] for key in one])
-        # sorting is stable, so the source's own order decides between equal scores, as it does in fuse
-        order = sorted(range(len(one)), key=lambda i: -scores[i]) if scored else range(len(one))
-        names = list(one)
-        ranks.append({names[i]: rank for rank, i in enumerate(order, start=1)})
-    fused = fuse(runs, method, weights=weights, top=top, **parameters)
-    return [Fused(keys[-i], score, [one.get(keys[-i]) for one in ranks], *found[keys[-i]]) for i, score in fused]
+    scored = [None not in one.values() for one in kept]
+    for one, has_scores in zip(kept, scored, strict=True):
+        names = sorted(one, key=lambda key: -one[key]) if has_scores else list(one)  # type: ignore[operator]
+        entries += [codes[key] for key in names]
+        values += [one[key] for key in names] if has_scores else range(len(names), 0, -1)  # type: ignore[misc]
+        ranks.append({key: rank for rank, key in enumerate(names, start=1)})
+    places = np.array([rank for one in ranks for rank in one.values()], np.int64)
+    segments = np.cumsum([0, *map(len, ranks)])
+    unions = np.array([0, len(codes)], np.int64)
+    lists = Lists(len(kept), segments, np.array(entries, np.int64), places, np.array(values), unions, scored, True)
+    return lists, ranks
 
 
 def _distinct(
     one: Sequence[tuple[str, float | None]], source: int, found: dict[str, tuple[int, int]]
 ) -> dict[str, float | None]:
-    """Return the scores of one source's keys, each once, and note in `found` where a key was first seen."""
+    """Return the scores of one source's keys, each once, and note in `found` where a key was first seen.
+
+    A score of -inf says that the source does not have the document, as in `fuse`.
+    """
     scores: dict[str, float | None] = {}
     for position, (key, score) in enumerate(one):
         if not isinstance(key, str):
             raise InputTypeError(f"lists[{source}][{position}]: expected a key that is a str, got {type(key).__name__}")
+        if score is not None and math.isnan(score):
+            raise InputError(f"lists[{source}][{position}]: expected a score for {key!r}, got NaN")
+        if score == -math.inf:
+            continue
         known = scores.setdefault(key, score)
         if score is not None and known is not None and score > known:
             scores[key] = score

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -63,5 +64,5 @@ def count(value: object, name: str) -> int | None:
 def first_stage(scores: Iterable[object]) -> list[float] | None:
     """Return the scores that documents came with, if all of them came with a number, else None."""
     found = list(scores)
-    usable = all(isinstance(one, (int, float)) and not isinstance(one, bool) and math.isfinite(one) for one in found)
+    usable = all(isinstance(one, numbers.Real) and not isinstance(one, bool) and math.isfinite(one) for one in found)
     return [float(one) for one in found] if usable else None  # type: ignore[arg-type]
