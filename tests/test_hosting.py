@@ -20,7 +20,7 @@ from rank_plugins._shared import shared
 from rank_plugins._threads import usable_cores
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.rerankers import Ranking
-from rank_plugins.rerankers.hosting import NOTHING, count, first_stage, pairs, reranker_of
+from rank_plugins.rerankers.hosting import NOTHING, count, first_stage, pairs, reranker_of, threshold
 from rank_plugins.rerankers.maxsim import MaxSimReranker
 from rank_plugins.testing import HashEncoder
 
@@ -54,12 +54,17 @@ def test_pairs_are_what_hosts_can_take():
     assert pairs(ranking, -math.inf) == [(2, 0.5), (0, 0.25)]
 
 
-def test_count_and_first_stage():
+def test_counts_thresholds_and_first_stage():
     assert (count(None, "top_n"), count(3, "top_n")) == (None, 3)
     with pytest.raises(InputError, match="top_n"):
         count(0, "top_n")
     with pytest.raises(InputTypeError, match="top_n"):
         count(2.5, "top_n")
+    assert (threshold(None), threshold(1), threshold(np.float32(0.5), "x")) == (None, 1.0, 0.5)
+    with pytest.raises(InputError, match="score_threshold: expected a number, got NaN"):
+        threshold(math.nan)
+    with pytest.raises(InputTypeError, match="least: expected a number, got str '1'"):
+        threshold("1", "least")
     assert first_stage([1, np.float32(0.5)]) == [1.0, 0.5]
     for scores in ([1.0, None], [1.0, math.nan], ["1"], [True]):
         assert first_stage(scores) is None

@@ -9,7 +9,7 @@ from typing import Any
 
 from rank_plugins import rerankers as registry
 from rank_plugins._checks import whole_number
-from rank_plugins.errors import InputTypeError
+from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.rerankers.ranking import Ranking
 from rank_plugins.rerankers.reranker import Reranker
 
@@ -40,13 +40,13 @@ def reranker_of(model: str | Reranker, options: Mapping[str, Any] | None = None)
     return registry.load(model, **(options or {}))
 
 
-def pairs(ranking: Ranking, threshold: float | None = None) -> list[tuple[int, float]]:
+def pairs(ranking: Ranking, least: float | None = None) -> list[tuple[int, float]]:
     """Return (index into the documents, score) of a ranking, best first, as Python numbers; -inf is -1e9.
 
-    Documents whose score is below `threshold` are left out, and so are those that have nothing to score.
+    With `least`, documents whose score is below it are left out, and so are those that have nothing to score.
     """
-    if threshold is not None:
-        return [(index, score) for index, score in ranking if score >= threshold and score > -math.inf]
+    if least is not None:
+        return [(index, score) for index, score in ranking if score >= least and score > -math.inf]
     return [(index, NOTHING if score == -math.inf else score) for index, score in ranking]
 
 
@@ -59,6 +59,23 @@ def count(value: object, name: str) -> int | None:
 
     """
     return None if value is None else whole_number(value, name, 1)
+
+
+def threshold(value: object, name: str = "score_threshold") -> float | None:
+    """Return the least score of a document that is kept, None for no such limit; `name` is what the host calls it.
+
+    Raises:
+        InputError: NaN.
+        InputTypeError: neither a number nor None.
+
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InputTypeError(f"{name}: expected a number, got {type(value).__name__} {value!r}")
+    if math.isnan(value):
+        raise InputError(f"{name}: expected a number, got NaN; leave it out to keep all documents")
+    return float(value)
 
 
 def first_stage(scores: Iterable[object]) -> list[float] | None:

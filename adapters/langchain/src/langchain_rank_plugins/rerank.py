@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -12,9 +11,8 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
 from langchain_rank_plugins import documents as ours
-from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.rerankers import Ranking, Reranker
-from rank_plugins.rerankers.hosting import count, pairs, reranker_of
+from rank_plugins.rerankers.hosting import count, pairs, reranker_of, threshold
 
 
 class _Request(TypedDict):
@@ -58,7 +56,7 @@ class RankPluginsRerank(BaseDocumentCompressor):  # type: ignore[misc, unused-ig
         def __init__(self, **fields: Any) -> None:
             super().__init__(**fields)
             count(self.top_n, "top_n")
-            _check_threshold(self.score_threshold)
+            threshold(self.score_threshold)
             self._made()
 
     def compress_documents(
@@ -152,12 +150,3 @@ def _arguments(documents: Sequence[Document], top_n: int | None) -> dict[str, An
     """Return the arguments of `rerank` beside the query."""
     texts = [document.page_content for document in documents]
     return {"documents": texts, "top_k": top_n, "ids": ours.ids(documents), "scores": ours.scores(documents)}
-
-
-def _check_threshold(value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputTypeError(f"score_threshold: expected a number, got {type(value).__name__} {value!r}")
-    if math.isnan(value):
-        raise InputError("score_threshold: expected a number, got NaN; leave it out to keep all documents")
