@@ -9,9 +9,12 @@ from typing import Any
 
 from rank_plugins import rerankers as registry
 from rank_plugins._checks import whole_number
+from rank_plugins._executor import off_loop
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.rerankers.ranking import Ranking
 from rank_plugins.rerankers.reranker import Reranker
+
+__all__ = ["NOTHING", "count", "first_stage", "off_loop", "pairs", "reranker_of", "threshold"]
 
 NOTHING = -1e9
 """The score of a document that has nothing to score, -inf inside: a float that JSON and sorting can take."""
