@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 
 import pytest
@@ -65,14 +64,6 @@ def test_bad_input(embedded: MaxSimRanker, text: str) -> None:
     assert sorted(result.doc_id for result in results) == [0, 1, 2, 3, 4]
     assert [result.text for result in results if result.doc_id in (0, 4)] == [text, text]
     assert embedded.rank(f"coffee {text}", DOCUMENTS).results_count() == 3
-
-
-def test_readme_example(capsys: pytest.CaptureFixture[str]) -> None:
-    """The example of the README runs and prints what the README says."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    code, printed = re.findall(r"```(?:python|text)\n(.*?)```", readme, re.DOTALL)[:2]
-    exec(code, {})  # noqa: S102 - our own text
-    assert capsys.readouterr().out.splitlines()[-len(printed.splitlines()) :] == printed.splitlines()
 
 
 def test_a_store_saves_encoding(tmp_path: Path) -> None:
