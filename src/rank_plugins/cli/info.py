@@ -18,14 +18,18 @@ from rank_plugins.cli._output import print_facts
 
 def add(commands: Any) -> None:
     """Add this command to the parser's subcommands."""
-    parser = commands.add_parser("info", help="version, instruction set, threads, extras, models, adapters")
+    parser = commands.add_parser(
+        "info", help="version, instruction set, threads, extras, adapters, engines of encoders"
+    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="name, folder or hub name: which engine serves it")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the facts as aligned lines, or as JSON."""
-    print_facts(collect(), as_json=options.json)
+    """Print the facts, or those of the models that are named, as aligned lines or as JSON."""
+    facts = {f"encoder {model}": _engine(model) for model in options.models} or collect()
+    print_facts(facts, as_json=options.json)
     return 0
 
 
@@ -43,8 +47,15 @@ def collect() -> dict[str, Any]:
         **{f"extra {name}": {add: _version(add) for add in adds} for name, adds in extras().items()},
         "rerankers": rerankers.names(),
         "encoders": encoders.names(),
+        **{f"encoder {name}": _engine(name) for name in encoders.names()},
         "adapters": _adapters(),
     }
+
+
+def _engine(model: str) -> dict[str, Any]:
+    """Return which engine serves an encoder, and why; the model is not loaded."""
+    choice = encoders.explain(model)
+    return {"engine": choice.engine, "because": choice.because, "installed": choice.installed}
 
 
 def _version(distribution: str) -> str | None:

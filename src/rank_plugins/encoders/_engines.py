@@ -96,6 +96,7 @@ class OpenVino:
 
 ENGINES: dict[str, Callable[[Path], Engine]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 
+
 def choose(engine: str) -> str:
     """Return the engine to use: `engine` itself, or for "auto" the faster one here of those installed.
 

@@ -49,8 +49,39 @@ class Settings:
         raise StoreError(f"{folder}: expected {' or '.join(names)} for {engine}, found none; export the model to ONNX")
 
 
-def find_folder(model: str | os.PathLike[str]) -> Path:
-    """Return the folder of `model`; a name that is no folder here is fetched with huggingface_hub.
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The files of a model in a folder or on a hub; no weights are fetched to make it."""
+
+    model: str
+    """The folder, or the name on the hub."""
+    names: frozenset[str]
+    """Paths inside, with slashes."""
+    folder: Path | None
+    """Where the files are; None if they are on the hub."""
+
+    def json(self, name: str) -> Any:
+        """Return the content of a JSON file, {} if there is none.
+
+        Raises:
+            InputError: it could not be fetched.
+            StoreError: it is damaged.
+
+        """
+        if name not in self.names:
+            return {}
+        if self.folder is not None:
+            return _load_json(self.folder / name)
+        hub = require("huggingface_hub")
+        try:
+            path = Path(hub.hf_hub_download(self.model, name))
+        except Exception as error:  # the hub's errors have no common base
+            raise InputError(f"encoder: {name} of {self.model!r} could not be fetched ({error})") from error
+        return _load_json(path)
+
+
+def look(model: str | os.PathLike[str]) -> Listing:
+    """Return what files a model has, in a folder, on the hub, or without a network in the hub's cache.
 
     Raises:
         InputError: neither a folder nor the form of a hub name, or not to be had from the hub.
@@ -58,22 +89,66 @@ def find_folder(model: str | os.PathLike[str]) -> Path:
 
     """
     folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
+    if not folder.is_dir():
+        name = _hub_name(model)
+        hub = require("huggingface_hub")
+        try:
+            return Listing(name, frozenset(hub.list_repo_files(name)), None)
+        except Exception as error:
+            paths = (
+                hub.try_to_load_from_cache(name, file) for file in ("config.json", "modules.json", "tokenizer.json")
+            )
+            cached = next((Path(path).parent for path in paths if isinstance(path, str)), None)
+            if cached is None:
+                raise InputError(f"encoder: {name!r} is no folder here and could not be fetched ({error})") from error
+            return Listing(name, _names(cached), cached)
+    return Listing(str(folder.resolve()), _names(folder), folder)
+
+
+def find_folder(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of an ONNX model; a name that is no folder here is fetched with huggingface_hub.
+
+    Raises:
+        InputError: neither a folder nor the form of a hub name, or not to be had from the hub.
+        MissingExtraError: a hub name, and huggingface_hub is not installed.
+
+    """
+    folder = Path(model).expanduser()
+    return folder if folder.is_dir() else fetch(_hub_name(model), allow_patterns=list(HUB_FILES))
+
+
+def fetch(name: str, **patterns: list[str]) -> Path:
+    """Return the folder into which huggingface_hub has put a model's files.
+
+    Raises:
+        InputError: they are not to be had.
+
+    """
+    hub = require("huggingface_hub")
+    try:
+        return Path(hub.snapshot_download(name, **patterns))
+    except Exception as error:  # the hub's errors have no common base
+        raise InputError(f"encoder: {name!r} is no folder here and could not be fetched ({error})") from error
+
+
+def _hub_name(model: str | os.PathLike[str]) -> str:
+    """Return a name that may be asked of a hub; a path that is not there never is."""
     name = os.fspath(model)
     parts = name.split("/")
-    if len(parts) > 2 or not all(parts) or name.startswith(".") or folder.exists():
+    if len(parts) > 2 or not all(parts) or name.startswith((".", "~")) or Path(name).exists():
         raise InputError(f"encoder: expected a folder with an ONNX model or a hub name 'owner/model', got {name!r}")
     if not importable("huggingface_hub"):
         raise MissingExtraError(
             f"encoder: {name!r} is no folder here, and fetching it needs huggingface_hub;"
             ' pip install "rank-plugins[hub]" or give a folder'
         )
-    hub = require("huggingface_hub")
-    try:
-        return Path(hub.snapshot_download(name, allow_patterns=list(HUB_FILES)))
-    except Exception as error:  # the hub's errors have no common base
-        raise InputError(f"encoder: {name!r} is no folder here and could not be fetched ({error})") from error
+    return name
+
+
+def _names(folder: Path) -> frozenset[str]:
+    """Return the files of a folder and of the folders in it."""
+    found = (path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
+    return frozenset(path.relative_to(folder).as_posix() for path in found)
 
 
 def read_settings(folder: Path) -> Settings:
@@ -141,13 +216,17 @@ def _sha256(path: Path) -> str:
         raise StoreError(f"{path}: cannot be read ({error}); install the model again") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _load_json(path: Path) -> Any:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: expected JSON ({error})") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    content = _load_json(path)
     if not isinstance(content, dict):
         raise StoreError(f"{path}: expected a JSON object, got {type(content).__name__}")
     return content

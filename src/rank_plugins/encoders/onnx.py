@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rank_plugins._batches import batches
 from rank_plugins._progress import progress
 from rank_plugins._threads import run_each, thread_count
 from rank_plugins.embeddings import TokenEmbeddings
@@ -164,7 +165,7 @@ class OnnxEncoder:
 
         budget = self._settings.tokens_per_batch if self._graph and self._graph.batches else 1
         with progress(len(windows), "text", show=show_progress) as advance:
-            run_each(work, _batches(lengths, budget), thread_count(self._threads))
+            run_each(work, batches(lengths, budget), thread_count(self._threads))
         return TokenEmbeddings(values, np.concatenate(([0], np.cumsum(tokens))))
 
     def _fill(
@@ -198,15 +199,3 @@ class OnnxEncoder:
 def _prefixed(texts: Sequence[str], prefix: str) -> list[str]:
     """Return the texts behind the prefix of their role; what is only whitespace becomes "", which has no token."""
     return [prefix + text if text.strip() else "" for text in texts]
-
-
-def _batches(lengths: NDArray[np.int64], budget: int) -> list[list[int]]:
-    """Group windows of about equal length, longest first, each group at most `budget` tokens with its padding."""
-    batches: list[list[int]] = []
-    width = 0
-    for i in np.argsort(-lengths, kind="stable").tolist():
-        if not batches or (len(batches[-1]) + 1) * width > budget:
-            batches.append([])
-            width = int(lengths[i])
-        batches[-1].append(i)
-    return batches

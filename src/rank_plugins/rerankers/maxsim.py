@@ -40,7 +40,7 @@ class MaxSimReranker(Reranker):
 
     def __init__(
         self,
-        encoder: str | os.PathLike[str] | Encoder = "minilm",
+        encoder: Any = "minilm",
         *,
         score: Literal["sum", "mean"] = "sum",
         threads: int | None = None,
@@ -53,7 +53,8 @@ class MaxSimReranker(Reranker):
         """Choose the encoder; it is loaded when text is first ranked.
 
         Args:
-            encoder: what `rank_plugins.encoders.load` takes (a name, a folder, a model on the hub), or an Encoder.
+            encoder: what `rank_plugins.encoders.load` takes (a name, a folder, a model on the hub, a model of
+                sentence-transformers or FlagEmbedding already loaded), or an Encoder.
             score: "sum" is raw MaxSim; "mean" divides it by the number of query tokens, so cosines of
                 one query's tokens give a score of at most 1.
             threads: how many at most; None uses RANK_PLUGINS_THREADS or every usable core.
@@ -76,10 +77,8 @@ class MaxSimReranker(Reranker):
         thread_count(threads)
         self._load: Callable[[], Encoder] | None = None
         self._encoder: Encoder | None = None
-        if isinstance(encoder, (str, os.PathLike)):
+        if not callable(getattr(encoder, "encode_documents", None)):  # isinstance would ask for dim and fingerprint
             self._load = encoders.prepare(encoder, encoder_options, defaults={"threads": threads})
-        elif not callable(getattr(encoder, "encode_documents", None)):  # isinstance would ask for dim and fingerprint
-            raise InputTypeError(f"encoder: expected a name, a folder or an Encoder, got {type(encoder).__name__}")
         elif encoder_options:
             raise InputTypeError(f"encoder: {', '.join(encoder_options)} cannot change an Encoder that is already made")
         else:

@@ -1,0 +1,157 @@
+"""FlagEmbeddingEncoder: the colbert vectors of BGE-M3 models, through FlagEmbedding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rank_plugins._extras import require
+from rank_plugins._shared import shared
+from rank_plugins.encoders._files import fetch, look
+from rank_plugins.encoders._library import (
+    BATCH_TOKENS,
+    LibraryEncoder,
+    LibraryModel,
+    Role,
+    check_settings,
+    tokenizer_definition,
+    transformer_configuration,
+)
+from rank_plugins.encoders._tokenize import TextCutter
+from rank_plugins.errors import InputError, InputTypeError, StoreError
+
+HEADS = ("colbert_linear.pt", "sparse_linear.pt")
+NOT_TORCH = ["onnx/*", "*.onnx*", "flax_model.msgpack", "rust_model.ot", "tf_model.h5", "imgs/*"]
+
+
+class FlagEmbeddingEncoder(LibraryEncoder):
+    """Encodes with the multi-vector head of a BGE-M3 model: one vector per token, without that of the first, CLS.
+
+    `MaxSimReranker(encoder, score="mean")` gives what the model's own `colbert_score` gives.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        long_documents: Literal["windows", "first"] = "windows",
+        batch_tokens: int = BATCH_TOKENS,
+        device: str | None = None,
+    ) -> None:
+        """Load the model; encoders over the same one and device share it.
+
+        Args:
+            model: a folder, a name on the hub, or a `BGEM3FlagModel`, used as it is: its instructions, its maximal
+                lengths, and its first device. A folder is loaded in float32 with windows of 512 tokens.
+            long_documents: "windows" encodes all of a document, "first" only what fits the model's window.
+            batch_tokens: run together at most, padding included; one text may exceed it.
+            device: such as "cpu" or "cuda:1"; None lets FlagEmbedding choose.
+
+        Raises:
+            InputError: an unknown option, or no BGE-M3 model.
+            InputTypeError: another type, or a device beside a model that is already made.
+            MissingExtraError: FlagEmbedding is not installed.
+            StoreError: the heads' files are damaged.
+
+        """
+        budget = check_settings(long_documents, batch_tokens)
+        if isinstance(model, (str, os.PathLike)):
+            listing = look(model)
+            library = require("FlagEmbedding")
+            if missing := [name for name in HEADS if name not in listing.names]:
+                raise InputError(
+                    f"encoder: expected a BGE-M3 model with {' and '.join(HEADS)}, found no {' and no '.join(missing)}"
+                    f" in {listing.model!r}; FlagEmbedding would make heads of random numbers"
+                )
+            key = ("flagembedding", listing.model, device)
+            loaded = shared(key, lambda: _Model(_load(library, listing.model, listing.folder, device), listing.model))
+        elif "FlagEmbedding" not in {base.__module__.split(".")[0] for base in type(model).__mro__}:
+            raise InputTypeError(f"encoder: expected a folder, a name or a BGEM3FlagModel, got {type(model).__name__}")
+        elif not hasattr(model, "colbert_score"):
+            raise InputTypeError(
+                f"encoder: expected a BGEM3FlagModel for its colbert vectors, got {type(model).__name__}"
+            )
+        elif device is not None:
+            raise InputTypeError("device: cannot change a model that is already made")
+        else:
+            loaded = shared(("flagembedding", id(model)), lambda: _Model(model, type(model).__name__))
+        super().__init__(loaded, long_documents, budget)
+
+
+class _Model(LibraryModel):
+    """A loaded BGEM3FlagModel.
+
+    Its `encode` runs the first batch twice and takes any error for lack of memory, so tokenizer and network are
+    called as its `compute_score` calls them.
+    """
+
+    def __init__(self, model: Any, name: str) -> None:
+        super().__init__()
+        self._model, self.name = model, name
+        self.cutter = TextCutter(tokenizer_definition(model.tokenizer, name))
+        device = model.target_devices[0]
+        if device == "cpu":
+            model.model.float()
+        model.model.to(device)
+        model.model.eval()
+
+    def window(self, role: Role) -> int | None:
+        """Return the model's maximal length for this role, or its positions if these are fewer."""
+        model, config = self._model, self._model.model.config
+        length = model.query_max_length if role == "query" else model.passage_max_length
+        unused = config.pad_token_id + 1 if "roberta" in config.model_type else 0  # RoBERTa counts from there
+        return int(min(length, model.tokenizer.model_max_length, config.max_position_embeddings - unused))
+
+    def _features(self, texts: list[str], role: Role) -> Any:
+        model = self._model
+        if role == "query":
+            instruction, form = model.query_instruction_for_retrieval, model.query_instruction_format
+        else:
+            instruction = model.kwargs.get("passage_instruction_for_retrieval")
+            form = model.kwargs.get("passage_instruction_format", "{}{}")
+        if instruction is not None:
+            texts = [model.get_detailed_instruct(form, instruction, text) for text in texts]
+        options = {"padding": True, "truncation": True, "return_tensors": "pt"}
+        return model.tokenizer(texts, max_length=self.window(role), **options)
+
+    def _measure(self, role: Role) -> tuple[int, int]:
+        return int(self._features(["a"], role)["attention_mask"].sum()), int(self._encode(["a"], role)[0].shape[1])
+
+    def _encode(self, texts: list[str], role: Role) -> list[NDArray[np.float32]]:
+        features = self._features(texts, role).to(self._model.target_devices[0])
+        with require("torch").no_grad():
+            options = {"return_dense": False, "return_colbert_vecs": True, "truncate_dim": self._model.truncate_dim}
+            vectors = self._model.model(features, **options)["colbert_vecs"]
+        mask = features["attention_mask"]
+        kept = (mask.bool() & (mask.cumsum(1) > 1))[:, 1:]  # the first token, CLS, has no colbert vector
+        return [row[mask].float().cpu().numpy() for row, mask in zip(vectors, kept, strict=True)]
+
+    def _configuration(self) -> tuple[Mapping[str, Any], Any]:
+        model = self._model
+        names = ("query_instruction_for_retrieval", "query_instruction_format", "truncate_dim", "kwargs")
+        rest = {name: getattr(model, name) for name in names} | {
+            "transformer": transformer_configuration(model.model.config),
+            "normalised": model.model.normalize_embeddings,
+            "windows": [self.window("query"), self.window("document")],
+            "tokenizer": tokenizer_definition(model.tokenizer, self.name),
+        }
+        return model.model.state_dict(), rest
+
+
+def _load(library: Any, name: str, folder: Path | None, device: str | None) -> Any:
+    """Load the model; its heads, pickled tensors, are read by torch's loader that runs no code."""
+    folder = folder or fetch(name, ignore_patterns=NOT_TORCH)
+    head = folder / HEADS[0]
+    try:
+        dim = len(require("torch").load(head, map_location="cpu", weights_only=True)["weight"])
+    except Exception as error:  # torch raises what the damage leads to
+        raise StoreError(f"{head}: cannot be read as a linear layer ({error}); fetch the model again") from error
+    try:
+        return library.BGEM3FlagModel(str(folder), use_fp16=False, devices=device, colbert_dim=dim)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:  # what transformers raises for folders
+        raise InputError(f"encoder: FlagEmbedding cannot load {name!r} ({error})") from error
