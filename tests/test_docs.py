@@ -33,19 +33,14 @@ def test_page(page, tmp_path):
     for module in sorted({name for code, _ in blocks for name in IMPORTED.findall(code)}):
         pytest.importorskip(module)
     if blocks[0][0].startswith(">>>"):
-        code = f"import doctest; failed, _ = doctest.testfile({str(page)!r}, module_relative=False); raise SystemExit(failed)"
+        run = f"doctest.testfile({str(page)!r}, module_relative=False)"
+        code = f"import doctest; raise SystemExit({run}.failed)"
         expected = ""
         assert doctest.DocTestParser().get_examples(page.read_text(encoding="utf-8"))
     else:
         code, expected = "\n".join(block for block, _ in blocks), "".join(output for _, output in blocks)
         assert expected, "a program that prints nothing shows nothing"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | OFFLINE,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command, environment = [sys.executable, "-c", code], os.environ | OFFLINE
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout == expected
