@@ -58,6 +58,9 @@ def addresses(
     segments: tuple[NDArray[Any], ...], segment: NDArray[np.int64], starts: NDArray[np.int64], row_bytes: int
 ) -> NDArray[np.uintp]:
     """Return where each document's first element lies; the arrays must outlive every use of it."""
+    if len(segment) < len(segments):  # a few documents of a collection in many pieces: only theirs count
+        used, segment = np.unique(segment, return_inverse=True)
+        segments = tuple(segments[i] for i in used.tolist())
     bases = np.fromiter(map(address, segments), np.uintp, len(segments))
     return bases[segment] + starts.astype(np.uintp) * np.uintp(row_bytes)
 
