@@ -17,7 +17,7 @@ from rank_plugins import _shared  # noqa: E402 - after importorskip
 from rank_plugins.errors import InputError, InputTypeError  # noqa: E402
 from rank_plugins.rerankers import load  # noqa: E402
 from rank_plugins.rerankers.cross_encoder import CrossEncoderReranker  # noqa: E402
-from rank_plugins.testing import DOCUMENTS, QUERY, RerankerContract, save_tiny_cross_encoder  # noqa: E402
+from rank_plugins.testing import DOCUMENTS, QUERY, RerankerContract, save_tiny_cross_encoder, save_tiny_encoder  # noqa: E402
 
 LONG = "the blood of mice " * 40
 
@@ -72,6 +72,17 @@ def test_truncation_is_told(folder):
         assert load("rank-cross-encoder", model=folder).rerank("blood", ["mice"]).details["truncated"] == []
 
 
+def test_the_warning_does_not_load_a_closed_model_again(folder, monkeypatch):
+    reranker = CrossEncoderReranker(folder)
+    scores = type(reranker._loaded()).scores
+    monkeypatch.setattr(
+        type(reranker._loaded()), "scores", lambda model, *rest: (scores(model, *rest), reranker.close())[0]
+    )  # as if another thread closed it meanwhile
+    with pytest.warns(UserWarning, match="64 tokens"):
+        reranker.rerank("blood", [LONG])
+    assert reranker._model is None
+
+
 def test_a_smaller_window_is_respected(folder):
     short = CrossEncoderReranker(folder, max_length=8)
     with pytest.warns(UserWarning, match="8 tokens"):
@@ -119,6 +130,13 @@ def test_bad_arguments_are_refused_before_anything_loads():
         load("rank-cross-encoder", model=7)
     with pytest.raises(InputTypeError, match="backend"):
         load("rank-cross-encoder", backend="onnx")
+
+
+def test_an_encoder_is_refused(tmp_path):
+    """The library gives it a head whose weights are drawn at random."""
+    reranker = CrossEncoderReranker(save_tiny_encoder(tmp_path))
+    with pytest.raises(InputError, match=r"expected a cross-encoder, got .* of BertModel.*score at random"):
+        reranker.rerank("blood", ["mice"])
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path):

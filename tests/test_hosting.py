@@ -20,7 +20,7 @@ from rank_plugins._shared import shared
 from rank_plugins._threads import usable_cores
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.rerankers import Ranking
-from rank_plugins.rerankers.hosting import NOTHING, count, first_stage, pairs, reranker_of, threshold
+from rank_plugins.rerankers.hosting import NOTHING, count, first_stage, listed, names, pairs, reranker_of, threshold
 from rank_plugins.rerankers.maxsim import MaxSimReranker
 from rank_plugins.testing import HashEncoder
 
@@ -70,6 +70,19 @@ def test_counts_thresholds_and_first_stage():
         assert first_stage(scores) is None
 
 
+def test_lists_of_the_hosts_objects():
+    things = (Thing(), Thing())
+    assert listed(things, Thing, "things") == [*things]
+    for wrong, words in (
+        (iter(things), "things: expected a list of Things, got tuple_iterator"),
+        (None, "things: expected a list of Things, got NoneType"),
+        ("text", "things: expected a list of Things, got str"),
+        ([*things, None], r"things\[2\]: expected a Thing, got NoneType"),
+    ):
+        with pytest.raises(InputTypeError, match=words):
+            listed(wrong, Thing, "things")
+
+
 def test_one_load_under_concurrent_first_use_and_none_kept():
     loads, start = [], threading.Barrier(16)
 
@@ -88,6 +101,7 @@ def test_one_load_under_concurrent_first_use_and_none_kept():
     del things
     gc.collect()
     assert ("test", "one") not in _shared._models
+    assert ("test", "one") not in _shared._locks
 
 
 def test_a_load_that_fails_is_tried_again():
@@ -124,6 +138,30 @@ def test_work_runs_off_the_loop_on_a_bounded_number_of_threads_with_the_callers_
     assert threading.get_ident() not in threads
 
 
+def test_an_error_that_no_future_can_hold_reaches_the_caller():
+    """Else the coroutine would wait for ever."""
+
+    async def main():
+        await asyncio.wait_for(off_loop(next, iter(())), 10)
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        asyncio.run(main())
+
+
+def test_work_that_runs_a_loop_of_its_own_gets_a_thread():
+    """As many as there are threads wait inside for one more."""
+    start = threading.Barrier(usable_cores())
+
+    def outer():
+        start.wait(30)
+        return asyncio.run(asyncio.wait_for(off_loop(int, "3"), 10))
+
+    async def main():
+        return await asyncio.gather(*(off_loop(outer) for _ in range(usable_cores())))
+
+    assert asyncio.run(main()) == [3] * usable_cores()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_has_threads_and_locks_of_its_own():
     asyncio.run(off_loop(int))
@@ -137,3 +175,20 @@ def test_a_forked_child_has_threads_and_locks_of_its_own():
             finally:
                 os._exit(0 if ok else 1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("ids", "texts", "expected"),
+    [
+        (["a", "b", "a"], ["x", "y", "x"], ["a", "b", "a"]),
+        (["a", "b"], ["x", "x"], ["a", "b"]),
+        (["a", "a"], ["x", "y"], None),
+        (["a", None], ["x", "y"], None),
+        ([1, 2], ["x", "y"], None),
+        (["a", "b"], ["x", ["y"]], None),
+        ([], [], []),
+    ],
+)
+def test_names_for_stores(ids, texts, expected):
+    """An id that is no str, or stands for two texts, names nothing: a store would refuse it."""
+    assert names(iter(ids), texts) == expected

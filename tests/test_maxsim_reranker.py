@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from rank_plugins import InputError, InputTypeError, TokenEmbeddings, maxsim, rerankers
+from rank_plugins import InputError, InputTypeError, TokenEmbeddings, encoders, maxsim, rerankers
 from rank_plugins.rerankers import Ranking, Reranker
 from rank_plugins.rerankers import maxsim as maxsim_module
 from rank_plugins.rerankers.maxsim import MaxSimReranker
@@ -184,3 +187,31 @@ def test_empty_embeddings_rank_last():
     """A document without tokens stands behind a document of the lowest score."""
     documents = TokenEmbeddings(-np.ones((1, 2), np.float32), [0, 0, 1])
     assert list(MaxSimReranker(HashEncoder(2)).rerank(np.ones((1, 2)), documents)) == [(1, -2.0), (0, -np.inf)]
+
+
+@pytest.mark.parametrize("options", [{}, {"update": True}, {"cache": "1MB"}], ids=str)
+def test_close_waits_for_rankings_under_way(tmp_path, monkeypatch, options):
+    """On another thread: it comes to its end with the encoder and the store that it began with, which then close."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Slow(HashEncoder):
+        def encode_documents(self, texts, *, show_progress=False):
+            inside.set()
+            assert go_on.wait(10)
+            assert not self.closed
+            return super().encode_documents(texts)
+
+    made = []
+    monkeypatch.setattr(encoders, "prepare", lambda *_, **__: lambda: made.append(Slow()) or made[-1])
+    if "update" in options:
+        options = {**options, "store": tmp_path}
+    reranker = MaxSimReranker("minilm", **options)
+    with ThreadPoolExecutor(1) as pool:
+        ranking = pool.submit(reranker.rerank, QUERY, DOCUMENTS)
+        assert inside.wait(10)
+        reranker.close()
+        go_on.set()
+        assert len(ranking.result()) == len(DOCUMENTS)
+    assert [encoder.closed for encoder in made] == [True]
+    assert len(reranker.rerank(QUERY, DOCUMENTS)) == len(DOCUMENTS)  # opens them again
+    reranker.close()

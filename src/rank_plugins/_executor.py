@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import functools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -15,6 +16,8 @@ from rank_plugins._threads import usable_cores
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_here = threading.local()
+
 
 async def off_loop(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Return `function(*args, **kwargs)`, called on a thread of this package's own, with the caller's context.
@@ -22,13 +25,24 @@ async def off_loop(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwarg
     As many calls run at a time as there are usable cores; further ones wait without blocking the loop. A call whose
     task is cancelled never starts if it was waiting; one that runs comes to its end, and its result is dropped.
     """
-    call = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_executor(), call)
+    call = functools.partial(contextvars.copy_context().run, _called, function, *args, **kwargs)
+    # A loop that runs on one of these threads would wait for ever for another one where all of them do the same.
+    executor = None if hasattr(_here, "ours") else _executor()
+    return await asyncio.get_running_loop().run_in_executor(executor, call)
+
+
+def _called(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return function(*args, **kwargs)
+    except StopIteration as error:  # which a Future cannot hold: who awaits it would wait for ever
+        raise RuntimeError(f"{function!r} raised StopIteration") from error
 
 
 @functools.cache
 def _executor() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="rank-plugins")
+    return ThreadPoolExecutor(
+        usable_cores(), thread_name_prefix="rank-plugins", initializer=setattr, initargs=(_here, "ours", True)
+    )
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child makes its own

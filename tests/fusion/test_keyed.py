@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rank_plugins import fuse
 from rank_plugins.errors import InputError, InputTypeError
-from rank_plugins.fusion.keyed import Fused, fuse_keyed
+from rank_plugins.fusion.keyed import Fused, fuse_keyed, method_options
 
 KEYS = st.sampled_from("abcdefgh")
 LISTS = st.lists(st.lists(KEYS, max_size=8), min_size=1, max_size=4)
@@ -82,3 +82,28 @@ def test_top_weights_and_empty_sources():
         fuse_keyed([])
     with pytest.raises(InputTypeError, match=r"lists\[0\]\[0\]: expected a key that is a str, got int"):
         fuse_keyed([[(1, None)]])
+
+
+def test_options_of_a_method_in_a_dict():
+    """What the host has a place of its own for does not come in twice."""
+    given = {"k": 20}
+    assert method_options(given) == given
+    assert method_options(given) is not given
+    assert method_options(None) == {}
+    with pytest.raises(InputTypeError, match="method_kwargs: expected a dict, got list"):
+        method_options(["k"])
+    for own in ("method", "weights", "top", "explain"):
+        with pytest.raises(InputTypeError, match=f"options: expected parameters of the method, got '{own}'"):
+            method_options({own: 1}, "options")
+
+
+def test_a_score_that_is_no_number_is_refused():
+    with pytest.raises(InputTypeError, match=r"lists\[1\]\[0\]: expected a number as the score of 'a', got str"):
+        fuse_keyed([[], [("a", "high")]])
+
+
+def test_equal_scores_stand_by_their_best_rank():
+    """And only then by the first source."""
+    lists = [[("p", 9.0), ("x", 2.0)], [("q", 8.0), ("x", 1.0)], [("y", 3.0)]]
+    fused = fuse_keyed(lists, "sum", norm="none", missing="zero")
+    assert [(one.key, one.score) for one in fused] == [("p", 9.0), ("q", 8.0), ("y", 3.0), ("x", 3.0)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,6 +84,7 @@ def test_an_earlier_score_is_kept_and_given_to_the_reranker() -> None:
         {"relevance_score": 1.0, "retrieval_score": 3},
         {"relevance_score": -1e9, "retrieval_score": 2.5},
     ]
+    assert [d.metadata for d in scored] == [{"relevance_score": 3}, {"relevance_score": 2.5}]
     rerank.compress_documents([*scored, Document(page_content="c")], "q")
     assert [None if r.scores is None else r.scores.tolist() for r in recorder.requests] == [[3.0, 2.5], None]
 
@@ -224,6 +227,36 @@ def test_model_and_options_stay_as_they_were_made() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         rerank.model = "rank-fusion"
     assert issubclass(RankPluginsRerank, BaseDocumentCompressor)
+
+
+def test_a_copy_that_many_threads_use_first_makes_one_reranker(documents: list[Document], tmp_path: Path) -> None:
+    """A store that is written to can be open once."""
+    options = {"encoder": HashEncoder(16), "store": str(tmp_path), "update": True}
+    rerank = RankPluginsRerank(model_kwargs=options)
+    copied = copy.copy(rerank)
+    rerank.close()
+    start = threading.Barrier(8)
+
+    def rank(_: int) -> int:
+        start.wait(30)
+        return len(copied.compress_documents(documents, QUERY))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(rank, range(8))) == [3] * 8
+
+
+def test_a_threshold_set_later_is_checked_when_it_is_used(rerank: RankPluginsRerank, documents: list[Document]) -> None:
+    """NaN would leave out everything without a word."""
+    rerank.score_threshold = float("nan")
+    with pytest.raises(InputError, match="score_threshold: expected a number, got NaN"):
+        rerank.compress_documents(documents, QUERY)
+
+
+def test_a_document_without_text_is_an_empty_one(rerank: RankPluginsRerank) -> None:
+    """The host refuses None, but not everywhere."""
+    found = rerank.compress_documents([Document.model_construct(page_content=None), Document(page_content="a")], "a")
+    assert [document.page_content for document in found] == ["a", None]
+    assert found[1].metadata["relevance_score"] == -1e9
 
 
 @given(st.lists(st.text(alphabet="ab \n", max_size=6), max_size=12), st.integers(1, 15))

@@ -168,6 +168,8 @@ def test_retrievers_that_find_nothing(lists: list[list[Document]]) -> None:
         ({"weights": [1.0]}, InputError, "weights"),
         ({"weights": [1.0, -1.0]}, InputError, "weights"),
         ({"method_kwargs": {"kk": 1}}, InputTypeError, "kk"),
+        ({"method_kwargs": {"weights": [1, 2]}}, InputTypeError, "method_kwargs: .*'weights'"),
+        ({"method_kwargs": ["k"]}, InputTypeError, "method_kwargs: expected a dict"),
         ({"k": 0}, InputError, "k: expected at least 1"),
         ({"k": "2"}, InputTypeError, "k: expected a whole number"),
         ({"top_n": 2}, ValidationError, "top_n"),

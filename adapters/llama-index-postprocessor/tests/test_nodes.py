@@ -25,6 +25,7 @@ from llama_index.core.schema import (
 )
 
 from llama_index.postprocessor.rank_plugins import RankPluginsRerank
+from rank_plugins.errors import InputTypeError
 from rank_plugins.rerankers import Ranking, Reranker
 from rank_plugins.testing import HashEncoder
 
@@ -183,3 +184,12 @@ def test_every_ranking_is_the_rerankers_own(texts: list[str], top_n: int | None)
     order = sorted(range(len(texts)), key=lambda i: (-round(scores[i], 3), i))[:top_n]
     assert [int(node.node_id) for node in result] == order
     assert [node.score for node in result] == [pytest.approx(scores[i], abs=1e-5) for i in order]
+
+
+@pytest.mark.parametrize("wrap", [iter, lambda nodes: [one.node for one in nodes], lambda nodes: None])
+def test_what_is_no_list_of_nodes_is_refused(postprocessor: RankPluginsRerank, nodes: Any, wrap: Any) -> None:
+    """An iterator would be used up by the host's events, and nothing be left to rank."""
+    with pytest.raises(InputTypeError, match="nodes.*: expected a"):
+        postprocessor.postprocess_nodes(wrap(nodes), query_str="red")
+    with pytest.raises(InputTypeError, match="nodes.*: expected a"):
+        asyncio.run(postprocessor.apostprocess_nodes(wrap(nodes), query_str="red"))

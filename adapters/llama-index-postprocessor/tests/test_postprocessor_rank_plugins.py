@@ -43,8 +43,10 @@ def test_defaults() -> None:
         ({"model_kwargs": {"score": "median"}}, InputError, "score: expected one of sum, mean"),
         ({"model_kwargs": ["score"]}, InputTypeError, "model_kwargs: expected a dict"),
         ({"model": MaxSimReranker(HashEncoder()), "model_kwargs": {"score": "mean"}}, InputTypeError, "already made"),
-        ({"score_threshold": "high"}, ValidationError, "score_threshold"),
-        ({"score_threshold": float("nan")}, ValidationError, "score_threshold"),
+        ({"score_threshold": "0.5"}, InputTypeError, "score_threshold: expected a number"),
+        ({"score_threshold": True}, InputTypeError, "score_threshold: expected a number"),
+        ({"score_threshold": float("nan")}, InputError, "score_threshold: expected a number, got NaN"),
+        ({"score_threshold": float("inf")}, ValidationError, "score_threshold"),  # which JSON cannot hold
         ({"device": "cpu"}, TypeError, "device"),
     ],
     ids=str,
@@ -65,6 +67,9 @@ def test_the_model_cannot_be_replaced() -> None:
 def test_top_n_may_be_changed_later(postprocessor: RankPluginsRerank, nodes: list[NodeWithScore]) -> None:
     postprocessor.top_n = 2
     assert len(postprocessor.postprocess_nodes(nodes, query_str="red")) == 2
+    postprocessor.top_n = 0
+    with pytest.raises(InputError, match="top_n: expected at least 1, got 0"):
+        postprocessor.postprocess_nodes(nodes, query_str="red")
 
 
 def test_the_callers_options_are_not_kept() -> None:

@@ -84,3 +84,15 @@ def test_json_schema() -> None:
     assert properties["model"]["type"] == "string"
     assert {"top_n", "model_kwargs", "score_threshold", "keep_retrieval_score"} < set(properties)
     json.dumps(properties)
+
+
+def test_a_model_copy_ranks_with_its_own_fields(nodes: list[NodeWithScore]) -> None:
+    """`model_copy` may change the model; the copy's `close` is no business of the original."""
+    made = RankPluginsRerank(model_kwargs={"score": "sum"})
+    expected = made.postprocess_nodes(nodes, query_str="red wine")
+    other = made.model_copy(update={"model_kwargs": {"score": "mean"}})
+    means = other.postprocess_nodes(nodes, query_str="red wine")
+    assert [one.node_id for one in means] == [one.node_id for one in expected]
+    assert means[0].score < expected[0].score
+    other.close()
+    assert made.postprocess_nodes(nodes, query_str="red wine") == expected

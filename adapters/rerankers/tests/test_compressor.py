@@ -59,6 +59,17 @@ def test_k_of_a_call(ranker: MaxSimRanker, documents: list[Any]) -> None:
     assert len(asyncio.run(compressor.acompress_documents(documents, QUERY, k=2))) == 2
 
 
+def test_an_earlier_score_is_kept(ranker: MaxSimRanker, documents: list[Any]) -> None:
+    """As "retrieval_score", and nothing of the caller's is changed."""
+    del documents[0].metadata["relevance_score"]
+    before = [dict(one.metadata) for one in documents]
+    best = ranker.as_langchain_compressor(k=None).compress_documents(documents, QUERY)
+    assert {one.id: one.metadata.get("retrieval_score") for one in best} == {
+        one.id: one.metadata.get("relevance_score") for one in documents
+    }
+    assert [one.metadata for one in documents] == before
+
+
 def test_async_is_the_same(ranker: MaxSimRanker, documents: list[Any]) -> None:
     """The asynchronous method gives the same documents, by way of rank_async."""
     compressor = ranker.as_langchain_compressor(k=2)

@@ -358,3 +358,20 @@ def test_close(toy: Any) -> None:
     ranker.close()
     assert not toy.closed
     assert ranker.rank(QUERY, TEXTS).results_count() == 4
+
+
+def test_close_leaves_a_reranker_open_that_the_caller_made() -> None:
+    """Others may use it."""
+
+    class Owned(core.Reranker):
+        closed = False
+
+        def _rank(self, requests: Any, top_k: int | None) -> list[core.Ranking]:
+            raise NotImplementedError
+
+        def close(self) -> None:
+            self.closed = True
+
+    owned = Owned()
+    MaxSimRanker(owned).close()
+    assert not owned.closed

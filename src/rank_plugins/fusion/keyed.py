@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -74,6 +75,22 @@ def fuse_keyed(
     ]
 
 
+def method_options(value: object, name: str = "method_kwargs") -> dict[str, Any]:
+    """Return the `parameters` of `fuse_keyed` that a user passes in a dict; `name` is what the host calls it.
+
+    Raises:
+        InputTypeError: not a dict, or an argument in it that the host has a place of its own for.
+
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise InputTypeError(f"{name}: expected a dict, got {type(value).__name__}")
+    options = dict(value or {})
+    for own in ("lists", "method", "weights", "top", "explain"):
+        if own in options:
+            raise InputTypeError(f"{name}: expected parameters of the method, got {own!r}; leave it out")
+    return options
+
+
 def _columns(kept: Sequence[dict[str, float | None]], codes: Mapping[str, int]) -> tuple[Lists, list[dict[str, int]]]:
     """Return the sources' documents as Lists, and the ranks of each source's keys; equal scores keep their order."""
     entries: list[int] = []
@@ -103,6 +120,10 @@ def _distinct(
     for position, (key, score) in enumerate(one):
         if not isinstance(key, str):
             raise InputTypeError(f"lists[{source}][{position}]: expected a key that is a str, got {type(key).__name__}")
+        if score is not None and not isinstance(score, numbers.Real):
+            raise InputTypeError(
+                f"lists[{source}][{position}]: expected a number as the score of {key!r}, got {type(score).__name__}"
+            )
         if score is not None and math.isnan(score):
             raise InputError(f"lists[{source}][{position}]: expected a score for {key!r}, got NaN")
         if score == -math.inf:

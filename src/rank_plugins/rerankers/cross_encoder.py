@@ -98,7 +98,7 @@ class CrossEncoderReranker(Reranker):
         """Load the model now.
 
         Raises:
-            InputError: it cannot be found, or gives several numbers for a pair.
+            InputError: it cannot be found, is no cross-encoder, or gives several numbers for a pair.
             MissingExtraError: sentence-transformers is not installed.
 
         """
@@ -133,9 +133,10 @@ class CrossEncoderReranker(Reranker):
         start = time.perf_counter()
         scores, cut = np.full(len(pairs) + 1, -np.inf), np.zeros(len(pairs) + 1, bool)  # the last one is no pair
         if pairs:
-            scores[:-1], cut[:-1] = self._loaded().scores(list(pairs), self._batch_tokens, self._activation)
+            model = self._loaded()
+            scores[:-1], cut[:-1] = model.scores(list(pairs), self._batch_tokens, self._activation)
+            self._tell(int(cut.sum()), model.window)
         seconds = time.perf_counter() - start
-        self._tell(int(cut.sum()))
         return [
             Ranking.from_scores(
                 scores[place],
@@ -145,13 +146,13 @@ class CrossEncoderReranker(Reranker):
             for place in places
         ]
 
-    def _tell(self, cut: int) -> None:
+    def _tell(self, cut: int, window: int | None) -> None:
         """Warn of documents that were cut, once."""
         if cut and not self._warned.is_set():
             self._warned.set()
             warnings.warn(
                 f"{self!r}: {cut} of these documents are longer than the model's window of"
-                f" {self._loaded().window} tokens and were cut; details['truncated'] of a ranking has their indices"
+                f" {window} tokens and were cut; details['truncated'] of a ranking has their indices"
                 " (this is said once)",
                 UserWarning,
                 stacklevel=4,
@@ -218,8 +219,21 @@ def _load(name: str, options: dict[str, Any]) -> Any:
     library = require("sentence_transformers")
     path = Path(name).expanduser()
     try:
-        return library.CrossEncoder(str(path) if path.is_dir() else name, **options)
+        model = library.CrossEncoder(str(path) if path.is_dir() else name, **options)
     except (OSError, ValueError) as error:  # what the hub and transformers raise for names and folders
         raise InputError(
             f"model: {name!r} could not be loaded as a cross-encoder ({error}); give its folder, or a name on the hub"
         ) from error
+    _check_head(name, model)
+    return model
+
+
+def _check_head(name: str, model: Any) -> None:
+    """Refuse an encoder: transformers gives it a head for ranking whose weights are drawn at random."""
+    head, saved = "ForSequenceClassification", getattr(model.config, "architectures", None)
+    runs = type(getattr(model, "model", None)).__name__
+    if saved and runs.endswith(head) and not any(kind.endswith(head) for kind in saved):
+        raise InputError(
+            f"model: expected a cross-encoder, got {name!r} of {', '.join(saved)}, which was not trained to rank and"
+            " would score at random; give a cross-encoder, or use the encoder in rank-maxsim: encoder=..."
+        )

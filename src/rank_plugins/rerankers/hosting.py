@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from rank_plugins import rerankers as registry
 from rank_plugins._checks import whole_number
@@ -14,7 +14,9 @@ from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.rerankers.ranking import Ranking
 from rank_plugins.rerankers.reranker import Reranker
 
-__all__ = ["NOTHING", "count", "first_stage", "off_loop", "pairs", "reranker_of", "threshold"]
+__all__ = ["NOTHING", "count", "first_stage", "listed", "names", "off_loop", "pairs", "reranker_of", "threshold"]
+
+T = TypeVar("T")
 
 NOTHING = -1e9
 """The score of a document that has nothing to score, -inf inside: a float that JSON and sorting can take."""
@@ -79,6 +81,35 @@ def threshold(value: object, name: str = "score_threshold") -> float | None:
     if math.isnan(value):
         raise InputError(f"{name}: expected a number, got NaN; leave it out to keep all documents")
     return float(value)
+
+
+def listed(values: object, kind: type[T], where: str) -> list[T]:
+    """Return a list of these objects of the host; `where` is what the caller knows them by.
+
+    Raises:
+        InputTypeError: no list, or something in it that is of another kind.
+
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        raise InputTypeError(f"{where}: expected a list of {kind.__name__}s, got {type(values).__name__}")
+    for i, one in enumerate(values):
+        if not isinstance(one, kind):
+            raise InputTypeError(f"{where}[{i}]: expected a {kind.__name__}, got {type(one).__name__}")
+    return list(values)
+
+
+def names(ids: Iterable[object], texts: Sequence[str]) -> list[str] | None:
+    """Return the documents' ids for stores, if all are str and each stands for one text, else None.
+
+    A store keeps one text under an id and refuses two; without ids it knows documents by their texts.
+    """
+    found = [
+        (name, text)
+        for name, text in zip(ids, texts, strict=True)
+        if isinstance(name, str) and isinstance(text, str)  # a text of another type is for the reranker to refuse
+    ]
+    usable = len(found) == len(texts) and len(dict(found)) == len(set(found))
+    return [name for name, _ in found] if usable else None
 
 
 def first_stage(scores: Iterable[object]) -> list[float] | None:

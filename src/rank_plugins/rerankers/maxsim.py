@@ -87,6 +87,8 @@ class MaxSimReranker(Reranker):
         self._threads = threads
         self._show_progress = show_progress
         self._lock = threading.Lock()
+        self._running = 0
+        self._closing = False
         self._update = update
         self._open_store: Callable[[], EmbeddingStore] | None = None
         self._source: EmbeddingStore | TokenCache | None = None
@@ -126,9 +128,17 @@ class MaxSimReranker(Reranker):
     def close(self) -> None:
         """Close the encoder and the store, if this reranker opened them, and empty the cache.
 
-        Text ranked later opens them again.
+        Text ranked later opens them again. Rankings under way on other threads come to their end first: the last one
+        of them closes.
         """
         with self._lock:
+            self._closing = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close what is to be closed, unless a ranking is under way; the lock is held."""
+        if self._closing and not self._running:
+            self._closing = False
             if self._encoder is not None and self._load is not None:
                 self._encoder.close()
                 self._encoder = None
@@ -139,6 +149,16 @@ class MaxSimReranker(Reranker):
                 self._source = None
 
     def _rank(self, requests: Sequence[Request], top_k: int | None) -> list[Ranking]:
+        with self._lock:
+            self._running += 1
+        try:
+            return self._ranked(requests, top_k)
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._let_go()
+
+    def _ranked(self, requests: Sequence[Request], top_k: int | None) -> list[Ranking]:
         clock = _Clock()
         source = self._embeddings_source()
         if source is not None and any(isinstance(request.query, str) for request in requests):

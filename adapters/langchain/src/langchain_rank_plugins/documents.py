@@ -8,28 +8,12 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from rank_plugins.errors import InputTypeError
 from rank_plugins.rerankers.hosting import first_stage
 
 SCORE = "relevance_score"
 """The metadata key of a document's score, as LangChain's own rerankers have it."""
 EARLIER = "retrieval_score"
 """The metadata key of the score that a document came with."""
-
-
-def checked(documents: object, where: str) -> list[Document]:
-    """Return `documents` as a list.
-
-    Raises:
-        InputTypeError: not a list of Documents.
-
-    """
-    if isinstance(documents, (str, bytes, Document)) or not isinstance(documents, Sequence):
-        raise InputTypeError(f"{where}: expected a list of Documents, got {type(documents).__name__}")
-    for i, document in enumerate(documents):
-        if not isinstance(document, Document):
-            raise InputTypeError(f"{where}[{i}]: expected a Document, got {type(document).__name__}")
-    return list(documents)
 
 
 def ids(documents: Sequence[Document]) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -12,7 +13,9 @@ from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
 from langchain_rank_plugins import documents as ours
 from rank_plugins.rerankers import Ranking, Reranker
-from rank_plugins.rerankers.hosting import count, pairs, reranker_of, threshold
+from rank_plugins.rerankers.hosting import count, listed, pairs, reranker_of, threshold
+
+_making = threading.Lock()  # a copy makes its reranker at its first use, which several threads may be
 
 
 class _Request(TypedDict):
@@ -114,22 +117,23 @@ class RankPluginsRerank(BaseDocumentCompressor):  # type: ignore[misc, unused-ig
         return RunnableLambda(self._rank, self._arank, name=type(self).__name__), config
 
     def _rank(self, request: _Request) -> list[Document]:
-        documents = ours.checked(request["documents"], "documents")
+        documents = listed(request["documents"], Document, "documents")
         ranking = self._made().rerank(request["query"], **_arguments(documents, request["top_n"]))
         return self._best(documents, ranking)
 
     async def _arank(self, request: _Request) -> list[Document]:
-        documents = ours.checked(request["documents"], "documents")
+        documents = listed(request["documents"], Document, "documents")
         ranking = await self._made().rerank_async(request["query"], **_arguments(documents, request["top_n"]))
         return self._best(documents, ranking)
 
     def _best(self, documents: Sequence[Document], ranking: Ranking) -> list[Document]:
-        return [ours.scored(documents[i], score) for i, score in pairs(ranking, self.score_threshold)]
+        return [ours.scored(documents[i], score) for i, score in pairs(ranking, threshold(self.score_threshold))]
 
     def _made(self) -> Reranker:
-        if self._reranker is None:
-            self._reranker = reranker_of(self.model, self.model_kwargs)
-        return self._reranker
+        with _making:
+            if self._reranker is None:
+                self._reranker = reranker_of(self.model, self.model_kwargs)
+            return self._reranker
 
     # A copy makes its own reranker from the fields, for `model_copy` may change them, and what a reranker holds
     # (sessions, locks, files) can be neither copied nor pickled. The models themselves are shared all the same.
@@ -148,5 +152,5 @@ class RankPluginsRerank(BaseDocumentCompressor):  # type: ignore[misc, unused-ig
 
 def _arguments(documents: Sequence[Document], top_n: int | None) -> dict[str, Any]:
     """Return the arguments of `rerank` beside the query."""
-    texts = [document.page_content for document in documents]
+    texts = [document.page_content or "" for document in documents]
     return {"documents": texts, "top_k": top_n, "ids": ours.ids(documents), "scores": ours.scores(documents)}

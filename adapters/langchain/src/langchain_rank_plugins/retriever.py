@@ -14,8 +14,8 @@ from pydantic import ConfigDict, SkipValidation
 from langchain_rank_plugins import documents as ours
 from rank_plugins.errors import InputError
 from rank_plugins.fusion import Trained
-from rank_plugins.fusion.keyed import fuse_keyed
-from rank_plugins.rerankers.hosting import count
+from rank_plugins.fusion.keyed import fuse_keyed, method_options
+from rank_plugins.rerankers.hosting import count, listed
 
 
 class RankPluginsFusionRetriever(BaseRetriever):  # type: ignore[misc, unused-ignore]  # typed if installed
@@ -80,8 +80,7 @@ class RankPluginsFusionRetriever(BaseRetriever):  # type: ignore[misc, unused-ig
         return self._fused(await asyncio.gather(*calls), top)
 
     def _fused(self, lists: Sequence[Sequence[Document]], top: int | None) -> list[Document]:
-        lists = [ours.checked(documents, f"retrievers[{i}] returned") for i, documents in enumerate(lists)]
-        fused = fuse_keyed(
-            ours.keyed(lists, self.id_key), self.method, weights=self.weights, top=top, **(self.method_kwargs or {})
-        )
+        lists = [listed(documents, Document, f"retrievers[{i}] returned") for i, documents in enumerate(lists)]
+        options = method_options(self.method_kwargs)
+        fused = fuse_keyed(ours.keyed(lists, self.id_key), self.method, weights=self.weights, top=top, **options)
         return [ours.scored(lists[one.source][one.position], one.score, ranks=one.ranks) for one in fused]

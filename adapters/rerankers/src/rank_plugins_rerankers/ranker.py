@@ -8,7 +8,7 @@ from typing import Any
 
 from rank_plugins import rerankers as ours
 from rank_plugins.errors import InputError, InputTypeError, MissingExtraError, RankPluginsError
-from rank_plugins.rerankers.hosting import pairs, reranker_of
+from rank_plugins.rerankers.hosting import count, pairs, reranker_of
 from rank_plugins_rerankers.documents import to_documents
 from rank_plugins_rerankers.fusion import to_rerankers
 from rank_plugins_rerankers.host import BaseRanker, Document, RankedResults, Result
@@ -43,6 +43,7 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
             )
         if model_name_or_path == "rank-fusion" and "rankers" in options:
             options["rerankers"] = to_rerankers(options.pop("rankers"))
+        self._given = isinstance(model_name_or_path, ours.Reranker)
         with _key_errors(f"Reranker({model_name_or_path!r})"):
             self.reranker = reranker_of(model_name_or_path, options)
 
@@ -90,8 +91,8 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
             raise InputTypeError(f"doc: expected a str or a rerankers.Document, got {type(doc).__name__}; see rank")
         return float(self.rank(query, doc)[0].score)
 
-    def as_langchain_compressor(self, k: int = 10) -> Any:
-        """Return a LangChain document compressor that keeps the `k` best documents.
+    def as_langchain_compressor(self, k: int | None = 10) -> Any:
+        """Return a LangChain document compressor that keeps the `k` best documents, None for all.
 
         Raises:
             MissingExtraError: langchain-core is not installed.
@@ -100,18 +101,19 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
 
         """
         try:
-            from rank_plugins_rerankers.compressor import RerankerLangChainCompressor, check_k
+            from rank_plugins_rerankers.compressor import RerankerLangChainCompressor
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "langchain_core":
                 raise
             raise MissingExtraError(
                 'langchain_core is needed here and is not installed; pip install "rank-plugins-rerankers[langchain]"'
             ) from error
-        return RerankerLangChainCompressor(model=self, k=check_k(k))
+        return RerankerLangChainCompressor(model=self, k=count(k, "k"))
 
     def close(self) -> None:
-        """Let go of the model, where this ranker loaded it."""
-        self.reranker.close()
+        """Let go of the model, unless it is a Reranker that was given; ranking again loads it again."""
+        if not self._given:
+            self.reranker.close()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,5 @@
 """What the components of rank-plugins share."""
 
-from haystack_integrations.common.rank_plugins.documents import checked, distinct
+from haystack_integrations.common.rank_plugins.documents import distinct
 
-__all__ = ["checked", "distinct"]
+__all__ = ["distinct"]

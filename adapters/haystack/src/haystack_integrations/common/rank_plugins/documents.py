@@ -1,28 +1,11 @@
-"""Lists of Documents as components receive them: checked, and each Document once."""
+"""Lists of Documents as components rank them: each Document once."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from haystack import Document
-
-from rank_plugins.errors import InputTypeError
-
-
-def checked(documents: object, where: str) -> list[Document]:
-    """Return a list of these Documents; `where` is what the caller knows them by.
-
-    Raises:
-        InputTypeError: no list, or something in it that is no Document.
-
-    """
-    if isinstance(documents, (str, bytes)) or not isinstance(documents, Sequence):
-        raise InputTypeError(f"{where}: expected a list of Documents, got {type(documents).__name__}")
-    for i, one in enumerate(documents):
-        if not isinstance(one, Document):
-            raise InputTypeError(f"{where}[{i}]: expected a Document, got {type(one).__name__}")
-    return list(documents)
 
 
 def distinct(documents: Iterable[Document]) -> list[Document]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,8 @@ RETRIEVAL_SCORE = "retrieval_score"
 
 dispatcher = get_dispatcher(__name__)
 
+_making = threading.Lock()  # a copy makes its reranker at its first use, which several threads may be
+
 
 class RankPluginsRerank(BaseNodePostprocessor):  # type: ignore[misc, unused-ignore]  # typed if installed
     """Keeps the nodes most relevant to the query, best first, in new NodeWithScore objects.
@@ -37,7 +40,7 @@ class RankPluginsRerank(BaseNodePostprocessor):  # type: ignore[misc, unused-ign
     model_kwargs: dict[str, Any] = Field(frozen=True, description="Options of the reranker that is named.")
     score_threshold: float | None = Field(allow_inf_nan=False, description="The lowest score to keep.")
     keep_retrieval_score: bool = Field(description="Keep the score that a node came with in its metadata.")
-    _reranker: Reranker = PrivateAttr()
+    _reranker: Reranker | None = PrivateAttr(None)
 
     def __init__(
         self,
@@ -60,9 +63,10 @@ class RankPluginsRerank(BaseNodePostprocessor):  # type: ignore[misc, unused-ign
             callback_manager: of LlamaIndex.
 
         Raises:
-            InputError: an unknown name, top_n < 1, or an option whose value cannot be used.
+            InputError: an unknown name, top_n < 1, or an option or score_threshold whose value cannot be used.
             InputTypeError: an unknown option, another type, or options beside a Reranker.
-            ValidationError: score_threshold or keep_retrieval_score of another type; a ValueError of the host's.
+            ValidationError: an infinite score_threshold, keep_retrieval_score of another type; a ValueError of the
+                host's.
 
         """
         hosting.count(top_n, "top_n")
@@ -71,7 +75,7 @@ class RankPluginsRerank(BaseNodePostprocessor):  # type: ignore[misc, unused-ign
             "model": model,
             "top_n": top_n,
             "model_kwargs": dict(model_kwargs or {}),
-            "score_threshold": score_threshold,
+            "score_threshold": hosting.threshold(score_threshold),
             "keep_retrieval_score": keep_retrieval_score,
             "callback_manager": callback_manager or CallbackManager(),
         }
@@ -90,14 +94,15 @@ class RankPluginsRerank(BaseNodePostprocessor):  # type: ignore[misc, unused-ign
 
         Raises:
             ValueError: no query.
-            InputError: an empty query.
+            InputError: an empty query, a top_n set meanwhile that is below 1.
+            InputTypeError: no list of NodeWithScore.
 
         """
-        query = _query(query_bundle)
+        query, nodes = _query(query_bundle), hosting.listed(nodes, NodeWithScore, "nodes")
         if not nodes:
             return []
         with self._events(nodes, query) as kept:
-            kept += self._kept(nodes, self._reranker.rerank(query, _texts(nodes), **self._columns(nodes)))
+            kept += self._kept(nodes, self._made().rerank(query, _texts(nodes), **self._columns(nodes)))
         return kept
 
     @dispatcher.span
@@ -105,28 +110,35 @@ class RankPluginsRerank(BaseNodePostprocessor):  # type: ignore[misc, unused-ign
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         """Do the same while the event loop goes on: the work is done on threads of rank_plugins."""
-        query = _query(query_bundle)
+        query, nodes = _query(query_bundle), hosting.listed(nodes, NodeWithScore, "nodes")
         if not nodes:
             return []
         with self._events(nodes, query) as kept:
-            ranking = await self._reranker.rerank_async(query, _texts(nodes), **self._columns(nodes))
+            ranking = await self._made().rerank_async(query, _texts(nodes), **self._columns(nodes))
             kept += self._kept(nodes, ranking)
         return kept
 
     def close(self) -> None:
         """Let go of the model, if it was asked for by name; ranking again loads it again."""
-        if isinstance(self.model, str):
+        if self._reranker is not None and self._reranker is not self.model:
             self._reranker.close()
+
+    def _made(self) -> Reranker:
+        with _making:
+            if self._reranker is None:
+                self._reranker = hosting.reranker_of(self.model, self.model_kwargs)
+            return self._reranker
 
     def _columns(self, nodes: Sequence[NodeWithScore]) -> dict[str, Any]:
         """Return what goes to the reranker beside query and texts."""
         scores = hosting.first_stage(node.score for node in nodes)
-        return {"top_k": self.top_n, "ids": [node.node.node_id for node in nodes], "scores": scores}
+        top_k = hosting.count(self.top_n, "top_n")
+        return {"top_k": top_k, "ids": [node.node.node_id for node in nodes], "scores": scores}
 
     def _kept(self, nodes: Sequence[NodeWithScore], ranking: Ranking) -> list[NodeWithScore]:
         """Return the nodes of a ranking in new NodeWithScore objects."""
         kept = []
-        for index, score in hosting.pairs(ranking, self.score_threshold):
+        for index, score in hosting.pairs(ranking, hosting.threshold(self.score_threshold)):
             changes: dict[str, Any] = {"score": score}
             if self.keep_retrieval_score and nodes[index].score is not None:
                 changes["node"] = _with_retrieval_score(nodes[index])
@@ -151,9 +163,16 @@ class RankPluginsRerank(BaseNodePostprocessor):  # type: ignore[misc, unused-ign
             event.on_end(payload={EventPayload.NODES: kept})
         dispatcher.event(ReRankEndEvent(nodes=kept))
 
+    # A copy makes its own reranker from the fields, which `model_copy` may change.
+
+    def __copy__(self) -> RankPluginsRerank:
+        copied: RankPluginsRerank = super().__copy__()
+        copied._reranker = None
+        return copied
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> RankPluginsRerank:
-        """Return one of the same arguments; models are shared, not copied."""
-        return type(self)(**dict(self))
+        """Return one of the same fields; models are shared, not copied."""
+        return self.__copy__()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the constructor's arguments; the reranker is made again from them.

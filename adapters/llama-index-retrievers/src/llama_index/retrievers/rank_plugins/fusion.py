@@ -12,15 +12,14 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.schema import BaseNode, IndexNode, MetadataMode, NodeWithScore, QueryBundle
 
-from rank_plugins.errors import InputError, InputTypeError
-from rank_plugins.fusion.keyed import Fused, fuse_keyed
+from rank_plugins.errors import InputError
+from rank_plugins.fusion.keyed import Fused, fuse_keyed, method_options
 from rank_plugins.fusion.trained import Trained
 from rank_plugins.rerankers import hosting
 
 RANKS = "ranks"
 OURS = (RANKS, "retrieval_score")  # metadata that rank_plugins adds: no part of what a node says
 ASYNC = ("aretrieve", "_aretrieve")
-OWN_ARGUMENTS = ("method", "weights", "top", "explain")
 
 
 class RankPluginsFusionRetriever(BaseRetriever):  # type: ignore[misc, unused-ignore]  # typed if installed
@@ -63,21 +62,11 @@ class RankPluginsFusionRetriever(BaseRetriever):  # type: ignore[misc, unused-ig
             InputTypeError: another type, or an unknown parameter of the method.
 
         """
-        if isinstance(retrievers, (str, bytes)) or not isinstance(retrievers, Sequence):
-            raise InputTypeError(f"retrievers: expected a list of retrievers, got {type(retrievers).__name__}")
-        if not retrievers:
+        self._retrievers = hosting.listed(retrievers, BaseRetriever, "retrievers")  # type: ignore[type-abstract, unused-ignore]
+        if not self._retrievers:
             raise InputError("retrievers: expected at least one, got none")
-        for i, one in enumerate(retrievers):
-            if not isinstance(one, BaseRetriever):
-                raise InputTypeError(f"retrievers[{i}]: expected a BaseRetriever, got {type(one).__name__}")
-        if method_kwargs is not None and not isinstance(method_kwargs, dict):
-            raise InputTypeError(f"method_kwargs: expected a dict, got {type(method_kwargs).__name__}")
-        for name in OWN_ARGUMENTS:
-            if name in (method_kwargs or {}):
-                raise InputTypeError(f"method_kwargs: expected parameters of the method, got {name!r}; leave it out")
         self.similarity_top_k = hosting.count(similarity_top_k, "similarity_top_k")
-        self._retrievers = list(retrievers)
-        self._fusion = {"method": method, "weights": weights, **(method_kwargs or {})}
+        self._fusion = {"method": method, "weights": weights, **method_options(method_kwargs)}
         fuse_keyed([[]] * len(self._retrievers), **self._fusion)  # checks the arguments now, not at the first query
         super().__init__(callback_manager=callback_manager, object_map=object_map, objects=objects, verbose=verbose)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
 
-from haystack_integrations.common.rank_plugins import checked
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.evaluation import evaluate
 from rank_plugins.evaluation.names import parse
+from rank_plugins.rerankers.hosting import listed
 
 RELEVANT = sys.float_info.min
 """The grade from which a document is relevant: any above 0."""
@@ -136,4 +136,4 @@ class RankPluginsEvaluator:
 def _queries(lists: object, what: str) -> list[list[Document]]:
     if isinstance(lists, (str, bytes)) or not isinstance(lists, Sequence):
         raise InputTypeError(f"{what}: expected a list of lists of Documents, got {type(lists).__name__}")
-    return [checked(one, f"{what}[{i}]") for i, one in enumerate(lists)]
+    return [listed(one, Document, f"{what}[{i}]") for i, one in enumerate(lists)]

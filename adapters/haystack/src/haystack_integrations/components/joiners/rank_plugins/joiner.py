@@ -7,14 +7,13 @@ from typing import Any
 from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.core.component.types import Variadic
 
-from haystack_integrations.common.rank_plugins import checked
 from rank_plugins.errors import InputError, InputTypeError
-from rank_plugins.fusion.keyed import Fused, fuse_keyed
-from rank_plugins.rerankers.hosting import count, off_loop
+from rank_plugins.fusion.keyed import Fused, fuse_keyed, method_options
+from rank_plugins.rerankers.hosting import count, listed, off_loop
 
 RANKS = "ranks"
 """Where a Document's metadata tells its rank in each source, from 1; None where the source does not have it."""
-RESERVED = ("documents", "top_k")
+RESERVED = ("documents", "top_k", "self")
 
 
 @component
@@ -63,7 +62,7 @@ class RankPluginsJoiner:
             raise InputTypeError(f"method: expected a name, got {type(method).__name__}")
         self.method = method
         self.top_k = count(top_k, "top_k")
-        self.method_kwargs = _options(method_kwargs)
+        self.method_kwargs = method_options(method_kwargs)
         self.sources = _sources(sources)
         self.weights = _listed(weights, "weights")
         number = len(self.sources or self.weights or [1, 1])
@@ -134,14 +133,14 @@ class RankPluginsJoiner:
         for name in [*(["documents"] if any(documents) else []), *sources]:
             if name not in names:
                 raise InputTypeError(f"sources: expected {', '.join(names)}, got {name}")
-        return [checked(sources.get(name, ()), name) for name in names]
+        return [listed(sources.get(name, ()), Document, name) for name in names]
 
     def _numbered(self, documents: Any, sources: dict[str, list[Document]]) -> list[list[Document]]:
         if sources:
             raise InputTypeError(f"{', '.join(sources)}: expected documents=[...]; name the inputs with sources=[...]")
         if isinstance(documents, (str, bytes, Document)) or not hasattr(documents, "__iter__"):
             raise InputTypeError(f"documents: expected lists of Documents, got {type(documents).__name__}")
-        return [checked(one, f"documents[{i}]") for i, one in enumerate(documents)]
+        return [listed(one, Document, f"documents[{i}]") for i, one in enumerate(documents)]
 
     def _warn_of_order(self) -> None:
         """Tell, once, that an asynchronous pipeline decides to which source a weight belongs."""
@@ -179,13 +178,3 @@ def _sources(value: object) -> list[str] | None:
     if not names or len(set(names)) < len(names):
         raise InputError(f"sources: expected different names, at least one, got {', '.join(names) or 'none'}")
     return names
-
-
-def _options(value: object) -> dict[str, Any]:
-    if value is not None and not isinstance(value, dict):
-        raise InputTypeError(f"method_kwargs: expected a dict, got {type(value).__name__}")
-    options = dict(value or {})
-    for name in ("weights", "top", "explain"):
-        if name in options:
-            raise InputTypeError(f"method_kwargs: expected options of the method, got {name}")
-    return options

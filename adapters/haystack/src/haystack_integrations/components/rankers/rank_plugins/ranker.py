@@ -6,10 +6,10 @@ from typing import Any
 from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.core.errors import SerializationError
 
-from haystack_integrations.common.rank_plugins import checked, distinct
+from haystack_integrations.common.rank_plugins import distinct
 from rank_plugins.errors import InputTypeError
 from rank_plugins.rerankers import Ranking, Reranker
-from rank_plugins.rerankers.hosting import count, first_stage, off_loop, pairs, reranker_of, threshold
+from rank_plugins.rerankers.hosting import count, first_stage, listed, off_loop, pairs, reranker_of, threshold
 
 OLD_SCORE = "retrieval_score"
 """Where a Document's metadata keeps the score that it came with."""
@@ -154,7 +154,7 @@ class RankPluginsRanker:
         """Return what holds for this call: top_k, the threshold, and the Documents, each id once."""
         limit = self.top_k if top_k is None else count(top_k, "top_k")
         least = self.score_threshold if score_threshold is None else threshold(score_threshold)
-        return limit, least, distinct(checked(documents, "documents"))
+        return limit, least, distinct(listed(documents, Document, "documents"))
 
     def _request(self, documents: list[Document]) -> dict[str, Any]:
         """Return what a reranker takes: texts, ids and the scores that the Documents came with."""
