@@ -40,7 +40,7 @@ for served in (model(), late):
     print(f"{choice.engine} serves it, because {choice.because}")
 rerankers = {"from its folder": MaxSimReranker(model()), "MultiVectorEncoder": MaxSimReranker(encoders.load(late))}
 for claim in read("queries.jsonl")[2:4]:
-    ids = claim["candidates"][:10]
+    ids = claim["candidates"][:6]
     print(f"\n{claim['text']}")
     for name, reranker in rerankers.items():
         (best, score), *_ = reranker.rerank(claim["text"], [documents[i] for i in ids], top_k=1)

@@ -37,7 +37,7 @@ with tempfile.TemporaryDirectory() as work:
     print(f"{choice.engine} serves {Path(model).name}, because {choice.because}")
     reranker = MaxSimReranker(model, score="mean")  # like BGE-M3's colbert_score: at most 1
     for claim in read("queries.jsonl")[1:3]:
-        ids = claim["candidates"][:10]
+        ids = claim["candidates"][:6]
         ranking = reranker.rerank(claim["text"], [documents[i] for i in ids], top_k=3)
         print(f"\n{claim['text']}")
         for i, score in ranking:

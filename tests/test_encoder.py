@@ -362,7 +362,7 @@ def test_bad_texts_are_refused(encoder, texts):
 @pytest.mark.parametrize("name", ["./nowhere", "a/b/c", "no/such/folder/here", "/no/such"])
 def test_what_is_neither_folder_nor_hub_name_is_refused(name):
     """A path that is not there is never sent to a hub."""
-    with pytest.raises(InputError, match="expected a folder with an ONNX model or a hub name"):
+    with pytest.raises(InputError, match="expected a folder with a model or a hub name"):
         OnnxEncoder(name)
 
 
@@ -392,3 +392,45 @@ def test_a_missing_package_is_named_with_its_extra(module, extra):
     assert f'MissingExtraError: {module} is needed here and is not installed; pip install "rank-plugins[{extra}]"' in (
         result.stderr
     )
+
+
+def test_a_graph_in_a_folder_of_its_own_is_part_of_the_fingerprint(lookup):
+    """onnx/model.onnx, where the hub has it, counts as model.onnx does."""
+    folder, _, _ = lookup
+    (folder / "onnx").mkdir()
+    graph = (folder / "model.onnx").rename(folder / "onnx" / "model.onnx")
+    before = OnnxEncoder(folder, engine="onnxruntime").fingerprint
+    graph.write_bytes(graph.read_bytes() + b"\x72\x00")  # an empty field that onnxruntime skips
+    assert OnnxEncoder(folder, engine="onnxruntime").fingerprint != before
+
+
+def test_prompts_of_the_model_are_taken(lookup):
+    """Without encoder.json those that sentence-transformers would use, under each of its names for documents."""
+    folder, _, _ = lookup
+    plain = OnnxEncoder(folder, engine="onnxruntime")
+    for name in ("document", "passage", "corpus"):
+        prompts = {"query": "a ", name: "b c "}
+        (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": prompts}))
+        encoder = OnnxEncoder(folder, engine="onnxruntime")
+        assert encoder.document_tokens(["d"]) == [["[CLS]", "b", "c", "d", "[SEP]"]]
+        assert encoder.encode_queries(["d"])[0] == pytest.approx(plain.encode_queries(["a d"])[0], abs=1e-6)
+        assert encoder.fingerprint != plain.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_length": "512"}, "max_length: expected int, at least 3, got '512'"),
+        ({"max_length": 2}, "max_length: expected int, at least 3, got 2"),
+        ({"overlap": None}, "overlap: expected int, at least 0, got None"),
+        ({"query_prefix": None}, "query_prefix: expected str, got None"),
+        ({"graphs": ["model.onnx"]}, "graphs: expected dict"),
+        ({"graphs": {"onnxruntime": 3}}, "graphs: expected the name of a file for each engine"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(lookup, settings, message):
+    """The file, the setting, what it should be and what it is."""
+    folder, _, _ = lookup
+    (folder / "encoder.json").write_text(json.dumps(settings))
+    with pytest.raises(StoreError, match=f"encoder.json: {message}"):
+        OnnxEncoder(folder, engine="onnxruntime")

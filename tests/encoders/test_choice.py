@@ -75,6 +75,21 @@ def test_load_makes_the_encoder_that_explain_names(folders, name):
     assert encoder.encode_documents(["blood pressure"])[0].shape[1] == encoder.dim
 
 
+def test_a_graph_that_no_engine_would_find_decides_nothing(folders, tmp_path):
+    """Weights beside onnx/model_quantized.onnx alone are served; without weights the folder names what it has."""
+    folder = shutil.copytree(folders / "plain", tmp_path / "model")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model_quantized.onnx").write_bytes(b"a graph")
+    assert encoders.load(folder, device="cpu").dim == 32
+
+
+def test_a_name_that_no_hub_can_have_is_refused():
+    """Before anything is asked."""
+    for name in ("  ", "a/b/", "a/b/c", "/nowhere", "-a/b"):
+        with pytest.raises(InputError, match="expected a folder with a model or a hub name 'owner/model'"):
+            encoders.load(name)
+
+
 def test_an_engine_can_be_asked_for(folders):
     """The files are not asked then; an engine that cannot serve them says so."""
     assert encoders.explain(folders / "with graph", "sentence-transformers").because == "asked for"

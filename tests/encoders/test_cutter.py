@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import pytest
@@ -52,6 +53,55 @@ def test_a_word_without_room_is_cut_inside():
     pieces = CUTTER.pieces(word, 16, 0)
     assert "".join(pieces) == word
     assert max(CUTTER.lengths(pieces)) <= 16
+
+
+@functools.cache
+def other(kind):
+    """Return a cutter over a tokenizer of bytes, of text without words, or of composed characters."""
+    tokenizers = pytest.importorskip("tokenizers")
+    trainers, pre, unknown = tokenizers.trainers, tokenizers.pre_tokenizers, {"unk_token": "<unk>"}
+    if kind == "bytes":
+        made = tokenizers.Tokenizer(tokenizers.models.BPE())
+        made.pre_tokenizer = pre.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=pre.ByteLevel.alphabet())
+    elif kind == "no words":
+        made = tokenizers.Tokenizer(tokenizers.models.BPE(byte_fallback=True, **unknown))
+        made.normalizer = tokenizers.normalizers.Replace(" ", "\u2581")
+        special = ["<unk>", *(f"<0x{i:02X}>" for i in range(256))]
+        trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special)
+    else:
+        made = tokenizers.Tokenizer(tokenizers.models.Unigram())
+        made.normalizer, made.pre_tokenizer = tokenizers.normalizers.NFKC(), pre.Metaspace()
+        trainer = trainers.UnigramTrainer(vocab_size=60, special_tokens=["<unk>"], **unknown)
+    made.train_from_iterator(["blood pressure of 10 people, in short", "caf\xe9 \xe9"] * 20, trainer)
+    return TextCutter(made.to_str())
+
+
+KINDS = ["bytes", "no words", "composed"]
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+CHARACTERS = st.sampled_from([*"ab .\t\u6f22\xdf", "e\u0301", "\U0001f600", "\u3000", "\ufb01", "blood"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(parts=st.lists(CHARACTERS, min_size=16, max_size=60), room=st.integers(8, 16))
+def test_no_character_is_cut_or_lost(kind, parts, room):
+    """Also where a character has several tokens, or two characters have one."""
+    text = "".join(parts)
+    pieces = other(kind).pieces(text, room, 0)
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+    assert max(other(kind).lengths(pieces), default=0) <= room
+    assert not any(piece.startswith("\u0301") for piece in pieces)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_tokenizers_are_cut_at_spaces_too(kind):
+    """A word stays whole wherever one fits; so does what several characters show as one."""
+    words = ["blood", "pressure"] * 30
+    assert {word for piece in other(kind).pieces(" ".join(words), 30, 8) for word in piece.split()} == set(words)
+    pieces = other(kind).pieces(FAMILY * 12, 20, 0)
+    assert len(pieces) > 1 or kind == "composed"  # to which all of it is one unknown character
+    assert all(len(piece) % len(FAMILY) == 0 for piece in pieces)
 
 
 def test_lengths_count_no_special_tokens():

@@ -158,9 +158,11 @@ def test_fingerprint_names_what_decides_the_vectors(folder):
     assert len(others | {base}) == 4
 
 
-def test_encoders_share_a_model_until_the_last_is_closed(folder):
-    """One model for one folder and device; a closed encoder says so."""
-    first, second = (FlagEmbeddingEncoder(folder) for _ in range(2))
+def test_encoders_share_a_model_until_the_last_is_closed(tmp_path):
+    """One model for one folder and device, be it chosen or named; a closed encoder says so."""
+    folder = tiny.save_bge_m3(tmp_path)
+    default = BGEM3FlagModel.get_target_devices(None)[0]
+    first, second = FlagEmbeddingEncoder(folder), FlagEmbeddingEncoder(f"{folder}/", device=default)
     assert first._model is second._model
     watch = weakref.ref(first._model)
     first.close()
@@ -223,3 +225,12 @@ def test_a_missing_package_is_named(folder):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "MissingExtraError: FlagEmbedding is needed here and is not installed; pip install" in result.stderr
     assert "flagembedding" in result.stderr.splitlines()[-1]
+
+
+def test_a_live_model_in_training_is_encoded_without_dropout(folder):
+    """Between two steps of training the vectors are those of the weights, not of chance."""
+    model = live(folder)
+    encoder = FlagEmbeddingEncoder(model)
+    expected = encoder.encode_documents(["blood pressure"])[0]
+    model.model.train()
+    assert encoder.encode_documents(["blood pressure"])[0] == pytest.approx(expected, abs=1e-6)

@@ -18,7 +18,8 @@ import tiny
 import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
-from rank_plugins import InputError, InputTypeError, RankPluginsError
+from rank_plugins import InputError, InputTypeError, RankPluginsError, StoreError, encoders
+from rank_plugins.encoders._choice import NEEDED
 from rank_plugins.encoders.sentence_transformers import SentenceTransformersEncoder
 from rank_plugins.testing import save_tiny_cross_encoder, save_tiny_encoder
 
@@ -65,6 +66,79 @@ def test_fingerprint_names_what_decides_the_vectors(folder):
     shorter.max_seq_length = 16
     others = [SentenceTransformersEncoder(model).fingerprint for model in (prompted, trained, shorter)]
     assert len({base, *others}) == (4 if folder.name in ("plain", "sentence") else 3 + (others[2] != base))
+
+
+def test_a_live_model_that_changed_has_another_fingerprint(library_folders):
+    """Training and prompts show in encoders that are there already, and in others over the same model."""
+    model = SentenceTransformer(str(library_folders / "sentence"), device="cpu")
+    encoder = SentenceTransformersEncoder(model)
+    encoder.encode_documents(["aspirin"])
+    found = [encoder.fingerprint]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(model.preprocess(["aspirin"]))["sentence_embedding"][0, 0].backward()
+    optimizer.step()
+    found.append(encoder.fingerprint)
+    model.prompts["document"] = "aspirin and blood pressure "
+    found += [encoder.fingerprint, SentenceTransformersEncoder(model).fingerprint]
+    assert len(set(found)) == 3
+    assert found[2] == found[3]
+    model.prompts["document"] = " ".join(["aspirin"] * 40)
+    text = " ".join(f"drag {word}" for word in tiny.TEXTS * 3)
+    fresh = SentenceTransformer(str(library_folders / "sentence"), prompts=model.prompts, device="cpu")
+    fresh.load_state_dict(model.state_dict())
+    expected = SentenceTransformersEncoder(fresh).encode_documents([text])[0]
+    assert encoder.encode_documents([text])[0] == pytest.approx(expected, abs=1e-5)  # pieces leave room for the prompt
+
+
+def test_a_prompt_that_fills_the_window_is_refused(library_folders):
+    """Every text would be cut off behind it, and all would look alike."""
+    prompts = {"query": "", "document": "aspirin " * 80}
+    encoder = SentenceTransformersEncoder(
+        SentenceTransformer(str(library_folders / "plain"), prompts=prompts, device="cpu")
+    )
+    assert len(encoder.encode_queries(["drag"])[0]) == 3
+    with pytest.raises(InputError, match="expected room for a document beside .* got none in its 64 tokens"):
+        encoder.encode_documents(["drag"])
+
+
+@pytest.mark.parametrize("kind", ["sentence-transformers", "flagembedding"])
+def test_a_missing_tokenizer_is_refused(tmp_path, kind):
+    """Where transformers makes one that knows no word, so that all texts of as many words are alike."""
+    pytest.importorskip(NEEDED[kind])
+    folder = tiny.save_bge_m3(tmp_path)
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(InputError, match="expected a tokenizer with a vocabulary, got one of 5 special tokens"):
+        encoders.load(folder, kind, device="cpu")
+
+
+DAMAGE = {
+    "model.safetensors": b"\x10\x00",
+    "config.json": b"[]",
+    "modules.json": b"{}",
+    "config_sentence_transformers.json": b"null",
+    "sentence_bert_config.json": b"3",
+    "1_Dense/config.json": b"{}",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_folders_are_refused(tmp_path, name):
+    """With an error of this package that names the folder, whatever the library makes of it."""
+    folder = tiny.save_pylate(tmp_path / "model")
+    (folder / name).write_bytes(DAMAGE[name])
+    with pytest.raises((InputError, StoreError), match=str(folder)):
+        encoders.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+@pytest.mark.parametrize("kind", ["sentence-transformers", "flagembedding"])
+def test_a_device_that_is_not_there_is_refused(tmp_path, kind, device):
+    """Whatever torch raises, an AssertionError where it has no CUDA."""
+    pytest.importorskip(NEEDED[kind])
+    folder = tiny.save_bge_m3(tmp_path)
+    with pytest.raises(InputError, match=f"cannot load {str(folder)!r}"):
+        encoders.load(folder, kind, device=device)
 
 
 def test_encoders_share_a_model_until_the_last_is_closed(library_folders):

@@ -261,6 +261,9 @@ def test_batches_keep_to_the_budget(library_folders):
     encoder.encode_documents([" ".join(["drag"] * n) for n in range(1, 30)] + [LONG])
     assert all(rows == 1 or rows * width <= 40 for rows, width in shapes)
     assert max(rows for rows, _ in shapes) > 1
+    shapes.clear()
+    encoder.encode_queries(["drag"] * 40)  # of four tokens each, which the model expands to twelve
+    assert max(rows * width for rows, width in shapes if rows > 1) == 36
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from rank_plugins._arrays import cpu_has
 from rank_plugins._extras import importable
 from rank_plugins.encoders import _engines
-from rank_plugins.encoders._files import SETTINGS, Listing, look
+from rank_plugins.encoders._files import GRAPHS, SETTINGS, Listing, look
 from rank_plugins.encoders.flag_embedding import HEADS, FlagEmbeddingEncoder
 from rank_plugins.encoders.onnx import OnnxEncoder
 from rank_plugins.encoders.sentence_transformers import MULTI, SentenceTransformersEncoder, kind_of
@@ -94,13 +94,12 @@ def _by_files(listing: Listing) -> tuple[str, str]:
             f"encoder: expected an ONNX graph, {HEADS[0]} or a model of sentence-transformers or transformers in"
             f" {listing.model!r}, got {found}"
         )
-    if not graphs:
-        return SENTENCE, kind_of(listing)[1]
+    usable = [name for name in GRAPHS if name in names]
     if names & {"modules.json", "config.json"}:
         kind, because = kind_of(listing)
-        if kind == MULTI:  # its graph would be without projection, markers and expansion
+        if kind == MULTI or not usable:  # a graph would be without projection, markers and expansion
             return SENTENCE, because
-    return ONNX, f"it has {graphs[0]}"
+    return ONNX, f"it has {(usable or graphs)[0]}"
 
 
 def _live(model: Any, engine: str) -> Choice:

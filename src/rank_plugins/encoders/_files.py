@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from rank_plugins.errors import InputError, MissingExtraError, StoreError
 
 SUMS = "SHA256SUMS"
 SETTINGS = "encoder.json"
+GRAPHS = ["model.onnx", "onnx/model.onnx"]  # where encoder.json names no other
 HUB_FILES = ("*.json", "*.onnx", "*.onnx_data", "onnx/*", "*.bin", SUMS)
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Settings:
             StoreError: it is not there.
 
         """
-        names = [self.graphs[engine]] if engine in self.graphs else ["model.onnx", "onnx/model.onnx"]
+        names = [self.graphs[engine]] if engine in self.graphs else GRAPHS
         for name in names:
             if (folder / name).is_file():
                 return folder / name
@@ -60,24 +63,39 @@ class Listing:
     folder: Path | None
     """Where the files are; None if they are on the hub."""
 
-    def json(self, name: str) -> Any:
-        """Return the content of a JSON file, {} if there is none.
+    def json(self, name: str) -> dict[str, Any]:
+        """Return the object in a JSON file, {} if there is none.
 
         Raises:
             InputError: it could not be fetched.
             StoreError: it is damaged.
 
         """
-        if name not in self.names:
-            return {}
+        return _read_json(self._path(name)) if name in self.names else {}
+
+    def modules(self) -> list[dict[str, Any]]:
+        """Return what modules.json lists, [] if there is none.
+
+        Raises:
+            InputError: it could not be fetched.
+            StoreError: it is damaged.
+
+        """
+        if "modules.json" not in self.names:
+            return []
+        content = _load_json(path := self._path("modules.json"))
+        if not isinstance(content, list) or not all(isinstance(module, dict) for module in content):
+            raise StoreError(f"{path}: expected a JSON list of objects")
+        return content
+
+    def _path(self, name: str) -> Path:
         if self.folder is not None:
-            return _load_json(self.folder / name)
+            return self.folder / name
         hub = require("huggingface_hub")
         try:
-            path = Path(hub.hf_hub_download(self.model, name))
+            return Path(hub.hf_hub_download(self.model, name))
         except Exception as error:  # the hub's errors have no common base
             raise InputError(f"encoder: {name} of {self.model!r} could not be fetched ({error})") from error
-        return _load_json(path)
 
 
 def look(model: str | os.PathLike[str]) -> Listing:
@@ -134,9 +152,8 @@ def fetch(name: str, **patterns: list[str]) -> Path:
 def _hub_name(model: str | os.PathLike[str]) -> str:
     """Return a name that may be asked of a hub; a path that is not there never is."""
     name = os.fspath(model)
-    parts = name.split("/")
-    if len(parts) > 2 or not all(parts) or name.startswith((".", "~")) or Path(name).exists():
-        raise InputError(f"encoder: expected a folder with an ONNX model or a hub name 'owner/model', got {name!r}")
+    if not _HUB_NAME.fullmatch(name) or Path(name).exists():
+        raise InputError(f"encoder: expected a folder with a model or a hub name 'owner/model', got {name!r}")
     if not importable("huggingface_hub"):
         raise MissingExtraError(
             f"encoder: {name!r} is no folder here, and fetching it needs huggingface_hub;"
@@ -155,7 +172,7 @@ def read_settings(folder: Path) -> Settings:
     """Read encoder.json, or without it what the model's own configuration says.
 
     Raises:
-        StoreError: the file is damaged, or holds a key that this version does not know.
+        StoreError: a file is damaged, or encoder.json holds a key that this version does not know.
 
     """
     own = _read_json(folder / SETTINGS)
@@ -164,14 +181,39 @@ def read_settings(folder: Path) -> Settings:
         if not known.issuperset(own):
             unknown = ", ".join(sorted(set(own) - known))
             raise StoreError(f"{folder / SETTINGS}: {unknown} not known; update rank-plugins")
-        return Settings(**own)
+        return _checked(own, folder / SETTINGS)
     lengths = [
         _read_json(folder / "sentence_bert_config.json").get("max_seq_length"),
         _read_json(folder / "tokenizer_config.json").get("model_max_length"),
         _read_json(folder / "config.json").get("max_position_embeddings"),
     ]
     usable = [int(length) for length in lengths if isinstance(length, (int, float)) and 8 <= length <= 1 << 20]
-    return Settings(max_length=min(usable, default=Settings.max_length))
+    prompts = _read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    document = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), None)
+    return Settings(
+        max_length=min(usable, default=Settings.max_length),
+        query_prefix=prompts.get("query") or "",
+        document_prefix=document or "",
+    )
+
+
+def _checked(own: dict[str, Any], path: Path) -> Settings:
+    """Return the settings if every value is of its field's kind.
+
+    Raises:
+        StoreError: with the first that is not.
+
+    """
+    for field in dataclasses.fields(Settings):
+        default: Any = {} if field.default is dataclasses.MISSING else field.default
+        value: Any = own.get(field.name, default)
+        least = {"max_length": 3, "overlap": 0, "tokens_per_batch": 1}.get(field.name)
+        if type(value) is not type(default) or (least is not None and value < least):
+            wanted = type(default).__name__ + ("" if least is None else f", at least {least}")
+            raise StoreError(f"{path}: {field.name}: expected {wanted}, got {value!r}")
+    if not all(isinstance(name, str) for name in own.get("graphs", {}).values()):
+        raise StoreError(f"{path}: graphs: expected the name of a file for each engine, got {own['graphs']!r}")
+    return Settings(**own)
 
 
 def check_sums(folder: Path) -> None:
@@ -192,7 +234,7 @@ def check_sums(folder: Path) -> None:
 def fingerprint(folder: Path, settings: Settings, long_documents: str) -> str:
     """Return what decides the vectors as 32 hexadecimal digits: all model files and the settings, no engine."""
     sums = _sums(folder)
-    names = set(sums) or {path.name for path in folder.iterdir() if path.is_file()}
+    names = set(sums) or {name for name in _names(folder) if "/" not in name or name.startswith("onnx/")}
     names = {name for name in names if name.endswith((".onnx", ".onnx_data", ".bin")) or name == "tokenizer.json"}
     parts = {name: sums.get(name) or _sha256(folder / name) for name in names}
     rest: dict[str, Any] = dataclasses.asdict(settings) | {"long_documents": long_documents}

@@ -19,7 +19,7 @@ from rank_plugins._checks import whole_number
 from rank_plugins._extras import require
 from rank_plugins._progress import progress
 from rank_plugins.embeddings import TokenEmbeddings
-from rank_plugins.encoders._tokenize import TextCutter
+from rank_plugins.encoders._tokenize import SPARE, TextCutter
 from rank_plugins.encoders.encoder import clean_texts
 from rank_plugins.errors import InputError, RankPluginsError
 
@@ -27,21 +27,33 @@ Role = Literal["query", "document"]
 LONG_DOCUMENTS = ("windows", "first")
 BATCH_TOKENS = 8192
 OVERLAP = 32  # tokens that a window repeats of the one before
-SPARE = 4  # tokens left free where a prompt may change how the first word is cut
 
 
 class LibraryModel(abc.ABC):
     """A loaded model with its lock: the libraries configure tokenizers and modules at every call."""
 
-    name: str
-    cutter: TextCutter
+    def __init__(self, name: str, tokenizer: Any, *, live: bool) -> None:
+        """Take the model's tokenizer as it is now; `live` if others hold the model and may change it.
 
-    def __init__(self) -> None:
+        Raises:
+            InputError: texts cannot be cut with the tokenizer.
+
+        """
+        self.name, self._live = name, live
         self._lock = threading.Lock()
+        definition = tokenizer_definition(tokenizer, name)
+        self.cutter = TextCutter(definition)
+        self._tokenizer = hashlib.sha256(definition.encode()).hexdigest()
+        self._known: tuple[Any, str] | None = None
 
     @abc.abstractmethod
     def window(self, role: Role) -> int | None:
         """Return how many tokens of a text the model reads, its own included; None without a limit."""
+
+    @property
+    @abc.abstractmethod
+    def prompts(self) -> str:
+        """What the model puts around texts."""
 
     @abc.abstractmethod
     def _measure(self, role: Role) -> tuple[int, int]:
@@ -66,27 +78,51 @@ class LibraryModel(abc.ABC):
         with self._lock:
             return self._measure("document")[1]
 
-    def own_tokens(self, role: Role) -> int:
-        """Return how many tokens the model adds to a text: special ones, markers, its prompt."""
-        if role not in self._own:
+    @property
+    def query_tokens(self) -> int:
+        """How many tokens a query is expanded to; 0 if it is not."""
+        return 0
+
+    def room(self, role: Role) -> tuple[int, int | None]:
+        """Return how many tokens the model adds to a text, and how many of a text's own it reads; None for any number.
+
+        Raises:
+            InputError: none.
+
+        """
+        window = self.window(role)
+        key = role, window, self.prompts
+        if key not in self._own:
             with self._lock:
-                self._own[role] = self._measure(role)[0] - int(self.cutter.lengths(["a"])[0])
-        return self._own[role]
+                self._own[key] = self._measure(role)[0] - int(self.cutter.lengths(["a"])[0])
+        own = self._own[key]
+        if window is not None and own + 1 >= window:
+            raise InputError(
+                f"encoder {self.name!r}: expected room for a {role} beside the model's prompt and special tokens, got"
+                f" none in its {window} tokens; raise its maximal length or shorten the prompt"
+            )
+        return own, None if window is None else window - own
 
     @functools.cached_property
-    def _own(self) -> dict[Role, int]:
+    def _own(self) -> dict[Any, int]:
         return {}
 
-    @functools.cached_property
+    @property
     def identity(self) -> str:
-        """What decides the vectors, hashed when first asked for: weights, modules, tokenizer, prompts; no device."""
-        weights, rest = self._configuration()
-        digest = hashlib.sha256(json.dumps(rest, sort_keys=True, default=lambda value: type(value).__name__).encode())
+        """What decides the vectors, hashed: weights, modules, tokenizer, prompts; no device.
+
+        Hashed when first asked for, and again where a live model has been trained or changed since.
+        """
+        if self._known is not None and not self._live:
+            return self._known[1]
         with self._lock:
-            for name, tensor in sorted(weights.items()):
-                digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-                digest.update(_bytes(tensor))
-        return digest.hexdigest()
+            weights, rest = self._configuration()
+            rest = [rest, self._tokenizer, self.window("query"), self.window("document")]
+            settings = json.dumps(rest, sort_keys=True, default=lambda value: type(value).__name__)
+            state = settings, {name: _version(tensor) for name, tensor in weights.items()}
+            if self._known is None or self._known[0] != state:
+                self._known = state, _digest(settings, weights)
+            return self._known[1]
 
 
 class LibraryEncoder:
@@ -170,17 +206,17 @@ class LibraryEncoder:
 
         A text without any token of its own has no piece.
         """
-        own, window = model.own_tokens(role), model.window(role)
+        own, room = model.room(role)
+        least = model.query_tokens if role == "query" else 0
         counts = model.cutter.lengths(texts)
         used = [i for i, text in enumerate(texts) if counts[i] and text.strip()]
-        if window is None:
-            return used, [texts[i] for i in used], counts[used] + own
-        room = max(window - own, 1)
+        if room is None:
+            return used, [texts[i] for i in used], np.maximum(counts[used] + own, least)
         long = [i for i in used if counts[i] > room]
         if long and (role == "query" or self._first_only):
-            self._tell(role, window)
+            self._tell(role, own + room)
         if not long or role == "query" or self._first_only:
-            return used, [texts[i] for i in used], np.minimum(counts[used], room) + own
+            return used, [texts[i] for i in used], np.maximum(np.minimum(counts[used], room) + own, least)
         safe = max(room - (SPARE if own > model.cutter.special_tokens else 0), 1)
         cut = {i: model.cutter.pieces(texts[i], safe, OVERLAP) for i in long}
         owners = [i for i in used for _ in cut.get(i, [""])]
@@ -218,7 +254,8 @@ def tokenizer_definition(tokenizer: Any, name: str) -> str:
     """Return the JSON text of a transformers tokenizer, without what its last call left in it.
 
     Raises:
-        InputError: it is not backed by the tokenizers package, so that texts could not be cut by it.
+        InputError: it is not backed by the tokenizers package, so that texts could not be cut by it; or it knows no
+            word, as transformers makes it where a tokenizer's files are missing.
 
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -226,6 +263,11 @@ def tokenizer_definition(tokenizer: Any, name: str) -> str:
         raise InputError(
             f"encoder {name!r}: expected a model with a fast tokenizer (tokenizer.json), got"
             f" {type(tokenizer).__name__}; convert it with transformers and save it again"
+        )
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        raise InputError(
+            f"encoder {name!r}: expected a tokenizer with a vocabulary, got one of {len(tokenizer)} special tokens;"
+            " its files (tokenizer.json) are missing"
         )
     definition = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
     return json.dumps(definition, ensure_ascii=False)
@@ -237,6 +279,15 @@ def transformer_configuration(config: Any) -> dict[str, Any]:
     return {name: value for name, value in config.to_dict().items() if name not in said and "attn_impl" not in name}
 
 
-def _bytes(tensor: Any) -> memoryview:
-    flat = tensor.detach().cpu().contiguous().flatten()
-    return memoryview(flat.view(require("torch").uint8).numpy())
+def _digest(settings: str, weights: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(settings.encode())
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        flat = tensor.detach().cpu().contiguous().flatten()
+        digest.update(memoryview(flat.view(require("torch").uint8).numpy()))
+    return digest.hexdigest()
+
+
+def _version(tensor: Any) -> tuple[int, int]:
+    """Return what differs after a tensor was written to, or replaced; torch counts writes."""
+    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from rank_plugins.errors import StoreError
 
 # Rust works on a call's texts side by side; a call of this many keeps its results small.
 TEXTS_PER_CALL = 256
+
+SPARE = 4  # tokens left free in a piece: without the space before it, its first word may be cut into more
 
 
 class Window(NamedTuple):
@@ -100,36 +103,62 @@ class TextCutter:
     def pieces(self, text: str, room: int, overlap: int) -> list[str]:
         """Return the text as pieces of at most `room` tokens, each repeating about `overlap` of the one before.
 
-        Pieces begin and end between words; a word that has no room is cut between its tokens. A single character of
-        more tokens than that stays whole.
+        Pieces begin and end between words; a word that has no room is cut between its characters. A single character
+        of more tokens than that stays whole.
         """
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         if len(encoding.ids) <= room:
             return [text]
+        starts = [begin for begin, _ in encoding.offsets]
         found: list[str] = []
-        for start, stop in _spans(encoding.word_ids, room, min(overlap, room // 4)):
-            offsets = encoding.offsets[start:stop]
-            piece = text[offsets[0][0] : max(end for _, end in offsets)].strip()
+        levels, spare = _levels(text, starts, encoding.word_ids), min(SPARE, room // 8)
+        for start, stop in _spans(levels, room - spare, min(overlap, room // 4)):
+            # Up to the next token: an accent that the tokenizer composes or drops is in no token's offsets.
+            piece = text[starts[start] : starts[stop] if stop < len(starts) else len(text)].strip()
             # Cut out of its surroundings a piece may have more tokens than inside: it is then cut again.
             found += [piece] if piece == text else self.pieces(piece, room, overlap)
         return [piece for piece in found if piece]
 
 
-def _spans(words: Sequence[int | None], room: int, overlap: int) -> list[tuple[int, int]]:
-    """Return the runs of tokens, [start, stop), that windows of `room` tokens hold; `words` has each token's word."""
+def _levels(text: str, starts: Sequence[int], words: Sequence[int | None]) -> list[int]:
+    """Return how good it is to cut before each token.
+
+    3 is at a space, 2 between the tokenizer's words, 1 inside a word, 0 inside a character or what is read as one.
+    Tokenizers that know no spaces take a whole text as one word, and those of bytes cut characters into tokens.
+    """
+    levels: list[int] = []
+    last = -1
+    for i, start in enumerate(starts):
+        mark = unicodedata.category(text[start])[0] == "M" or "\u200d" in text[max(start - 1, 0) : start + 1]
+        if start <= last or (mark and i):
+            levels.append(0)
+        elif text[start].isspace() or text[start - 1 : start].isspace():
+            levels.append(3)
+        else:
+            levels.append(2 if words[i] is None or words[i] != words[i - 1] else 1)
+        last = max(last, start)
+    return levels
+
+
+def _spans(levels: Sequence[int], room: int, overlap: int) -> list[tuple[int, int]]:
+    """Return the runs of tokens, [start, stop), that windows of `room` tokens hold; see `_levels`."""
     spans: list[tuple[int, int]] = []
     start, stop = 0, 0
-    while stop < len(words):
+    while stop < len(levels):
         if spans:
-            start = _word_start(words, stop - overlap, max(start + 1, stop - overlap - room // 4))
-        stop = _word_start(words, start + room, start + room // 2 + 1) if start + room < len(words) else len(words)
+            start = _cut(levels, stop - overlap, stop - overlap - room // 4, start + 1) if overlap else stop
+        stop = _cut(levels, start + room, start + room // 2 + 1, max(start, stop) + 1)
         spans.append((start, stop))
     return spans
 
 
-def _word_start(words: Sequence[int | None], place: int, least: int) -> int:
-    """Return the last place from `place` back to `least` where a word begins; `place` if none does."""
-    for i in range(place, least - 1, -1):
-        if words[i] is None or words[i] != words[i - 1]:
-            return i
-    return place
+def _cut(levels: Sequence[int], place: int, least: int, lowest: int) -> int:
+    """Return the last place from `place` back to `least` where a word begins, else back to `lowest` a character."""
+    if place >= len(levels):
+        return len(levels)
+    for level, end in ((3, least), (2, least), (1, lowest)):
+        for i in range(place, max(end, lowest) - 1, -1):
+            if levels[i] >= level:
+                return i
+    after = range(max(place, lowest), len(levels))
+    return next((i for i in after if levels[i]), len(levels))

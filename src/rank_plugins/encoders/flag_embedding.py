@@ -19,10 +19,8 @@ from rank_plugins.encoders._library import (
     LibraryModel,
     Role,
     check_settings,
-    tokenizer_definition,
     transformer_configuration,
 )
-from rank_plugins.encoders._tokenize import TextCutter
 from rank_plugins.errors import InputError, InputTypeError, StoreError
 
 HEADS = ("colbert_linear.pt", "sparse_linear.pt")
@@ -68,8 +66,11 @@ class FlagEmbeddingEncoder(LibraryEncoder):
                     f"encoder: expected a BGE-M3 model with {' and '.join(HEADS)}, found no {' and no '.join(missing)}"
                     f" in {listing.model!r}; FlagEmbedding would make heads of random numbers"
                 )
-            key = ("flagembedding", listing.model, device)
-            loaded = shared(key, lambda: _Model(_load(library, listing.model, listing.folder, device), listing.model))
+            device = device or str(library.BGEM3FlagModel.get_target_devices(None)[0])
+            loaded = shared(
+                ("flagembedding", listing.model, device),
+                lambda: _load(library, listing.model, listing.folder, device),
+            )
         elif "FlagEmbedding" not in {base.__module__.split(".")[0] for base in type(model).__mro__}:
             raise InputTypeError(f"encoder: expected a folder, a name or a BGEM3FlagModel, got {type(model).__name__}")
         elif not hasattr(model, "colbert_score"):
@@ -79,7 +80,7 @@ class FlagEmbeddingEncoder(LibraryEncoder):
         elif device is not None:
             raise InputTypeError("device: cannot change a model that is already made")
         else:
-            loaded = shared(("flagembedding", id(model)), lambda: _Model(model, type(model).__name__))
+            loaded = shared(("flagembedding", id(model)), lambda: _Model(model, type(model).__name__, live=True))
         super().__init__(loaded, long_documents, budget)
 
 
@@ -90,15 +91,13 @@ class _Model(LibraryModel):
     called as its `compute_score` calls them.
     """
 
-    def __init__(self, model: Any, name: str) -> None:
-        super().__init__()
-        self._model, self.name = model, name
-        self.cutter = TextCutter(tokenizer_definition(model.tokenizer, name))
+    def __init__(self, model: Any, name: str, *, live: bool) -> None:
+        super().__init__(name, model.tokenizer, live=live)
+        self._model = model
         device = model.target_devices[0]
         if device == "cpu":
             model.model.float()
         model.model.to(device)
-        model.model.eval()
 
     def window(self, role: Role) -> int | None:
         """Return the model's maximal length for this role, or its positions if these are fewer."""
@@ -107,22 +106,30 @@ class _Model(LibraryModel):
         unused = config.pad_token_id + 1 if "roberta" in config.model_type else 0  # RoBERTa counts from there
         return int(min(length, model.tokenizer.model_max_length, config.max_position_embeddings - unused))
 
-    def _features(self, texts: list[str], role: Role) -> Any:
+    @property
+    def prompts(self) -> str:
+        """The model's instructions as they stand around empty texts."""
+        return str([self._instructed("", "query"), self._instructed("", "document")])
+
+    def _instructed(self, text: str, role: Role) -> str:
         model = self._model
         if role == "query":
             instruction, form = model.query_instruction_for_retrieval, model.query_instruction_format
         else:
             instruction = model.kwargs.get("passage_instruction_for_retrieval")
             form = model.kwargs.get("passage_instruction_format", "{}{}")
-        if instruction is not None:
-            texts = [model.get_detailed_instruct(form, instruction, text) for text in texts]
+        return text if instruction is None else str(model.get_detailed_instruct(form, instruction, text))
+
+    def _features(self, texts: list[str], role: Role) -> Any:
+        texts = [self._instructed(text, role) for text in texts]
         options = {"padding": True, "truncation": True, "return_tensors": "pt"}
-        return model.tokenizer(texts, max_length=self.window(role), **options)
+        return self._model.tokenizer(texts, max_length=self.window(role), **options)
 
     def _measure(self, role: Role) -> tuple[int, int]:
         return int(self._features(["a"], role)["attention_mask"].sum()), int(self._encode(["a"], role)[0].shape[1])
 
     def _encode(self, texts: list[str], role: Role) -> list[NDArray[np.float32]]:
+        self._model.model.eval()  # training may have gone on since the last call
         features = self._features(texts, role).to(self._model.target_devices[0])
         with require("torch").no_grad():
             options = {"return_dense": False, "return_colbert_vecs": True, "truncate_dim": self._model.truncate_dim}
@@ -137,13 +144,11 @@ class _Model(LibraryModel):
         rest = {name: getattr(model, name) for name in names} | {
             "transformer": transformer_configuration(model.model.config),
             "normalised": model.model.normalize_embeddings,
-            "windows": [self.window("query"), self.window("document")],
-            "tokenizer": tokenizer_definition(model.tokenizer, self.name),
         }
         return model.model.state_dict(), rest
 
 
-def _load(library: Any, name: str, folder: Path | None, device: str | None) -> Any:
+def _load(library: Any, name: str, folder: Path | None, device: str) -> _Model:
     """Load the model; its heads, pickled tensors, are read by torch's loader that runs no code."""
     folder = folder or fetch(name, ignore_patterns=NOT_TORCH)
     head = folder / HEADS[0]
@@ -152,6 +157,9 @@ def _load(library: Any, name: str, folder: Path | None, device: str | None) -> A
     except Exception as error:  # torch raises what the damage leads to
         raise StoreError(f"{head}: cannot be read as a linear layer ({error}); fetch the model again") from error
     try:
-        return library.BGEM3FlagModel(str(folder), use_fp16=False, devices=device, colbert_dim=dim)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:  # what transformers raises for folders
+        model = library.BGEM3FlagModel(str(folder), use_fp16=False, devices=device, colbert_dim=dim)
+        return _Model(model, name, live=False)
+    except InputError:
+        raise
+    except Exception as error:  # transformers, torch and safetensors raise what they come to
         raise InputError(f"encoder: FlagEmbedding cannot load {name!r} ({error})") from error

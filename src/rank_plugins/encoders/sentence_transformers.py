@@ -18,10 +18,8 @@ from rank_plugins.encoders._library import (
     LibraryModel,
     Role,
     check_settings,
-    tokenizer_definition,
     transformer_configuration,
 )
-from rank_plugins.encoders._tokenize import TextCutter
 from rank_plugins.errors import InputError, InputTypeError, MissingExtraError
 
 MULTI, SINGLE = "MultiVectorEncoder", "SentenceTransformer"
@@ -65,22 +63,21 @@ class SentenceTransformersEncoder(LibraryEncoder):
             library = require("sentence_transformers")
             device = device or str(library.util.get_device_name())
             key: tuple[Any, ...] = ("sentence-transformers", listing.model, device)
-            loaded = shared(key, lambda: _Model(_load(listing, kind, device), kind, listing.model))
+            loaded = shared(key, lambda: _Model(_load(listing, kind, device), kind, listing.model, live=False))
         else:
             if device is not None:
                 raise InputTypeError("device: cannot change a model that is already made; move the model itself")
             kind = _kind_of_live(model)
-            loaded = shared(("sentence-transformers", id(model)), lambda: _Model(model, kind, kind))
+            loaded = shared(("sentence-transformers", id(model)), lambda: _Model(model, kind, kind, live=True))
         super().__init__(loaded, long_documents, budget)
 
 
 class _Model(LibraryModel):
     """A loaded MultiVectorEncoder or SentenceTransformer."""
 
-    def __init__(self, model: Any, kind: str, name: str) -> None:
-        super().__init__()
-        self._model, self._multi, self.name = model, kind == MULTI, name
-        self.cutter = TextCutter(tokenizer_definition(model.tokenizer, name))
+    def __init__(self, model: Any, kind: str, name: str, *, live: bool) -> None:
+        super().__init__(name, model.tokenizer, live=live)
+        self._model, self._multi = model, kind == MULTI
         self._reader = next((module for module in model.modules() if hasattr(module, "query_length")), model)
 
     def window(self, role: Role) -> int | None:
@@ -92,6 +89,17 @@ class _Model(LibraryModel):
         if expansion:
             length = expansion["length"] if expansion["strategy"] == "fixed" else max(length, expansion["length"])
         return None if length is None or length > UNLIMITED else int(length)
+
+    @property
+    def query_tokens(self) -> int:
+        """How many tokens the model's first module expands a query to; 0 if it does not."""
+        expansion = getattr(self._reader, "query_expansion", None)
+        return int(expansion["length"]) if expansion else 0
+
+    @property
+    def prompts(self) -> str:
+        """The model's prompts; which of them a role gets, its encode_query and encode_document decide."""
+        return str(self._model.prompts)
 
     def _call(self, texts: list[str], role: Role, output: str | None) -> list[Any]:
         encode = self._model.encode_query if role == "query" else self._model.encode_document
@@ -127,8 +135,6 @@ class _Model(LibraryModel):
             "modules": modules,
             "transformer": transformer_configuration(model.config) if model.config is not None else {},
             "prompts": model.prompts,
-            "windows": [self.window("query"), self.window("document")],
-            "tokenizer": tokenizer_definition(model.tokenizer, self.name),
             "normalised": not self._multi,
         }
         return model.state_dict(), rest
@@ -142,7 +148,7 @@ def kind_of(listing: Listing) -> tuple[str, str]:
 
     """
     config = listing.json("config_sentence_transformers.json")
-    modules = listing.json("modules.json")
+    modules = listing.modules()
     architectures = listing.json("config.json").get("architectures") or []
     said = config.get("model_type", SINGLE)
     if modules and said == MULTI:
@@ -176,7 +182,7 @@ def _load(listing: Listing, kind: str, device: str) -> Any:
         )
     try:
         model = getattr(library, kind)(listing.model, device=device, model_kwargs={"use_safetensors": True})
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:  # what the hub and transformers raise
+    except Exception as error:  # the hub, transformers, torch and safetensors raise what they come to
         raise InputError(f"encoder: sentence-transformers cannot load {listing.model!r} as {kind} ({error})") from error
     _refuse_invented(model, listing)
     return model
@@ -185,8 +191,7 @@ def _load(listing: Listing, kind: str, device: str) -> Any:
 def _refuse_invented(model: Any, listing: Listing) -> None:
     """Refuse a projection with random weights, which MultiVectorEncoder adds where the files have none."""
     dense = require("sentence_transformers.base.modules.dense").Dense
-    modules = listing.json("modules.json") or []
-    saved = sum(str(module.get("type", "")).endswith("Dense") for module in modules)
+    saved = sum(str(module.get("type", "")).endswith("Dense") for module in listing.modules())
     saved += "HF_ColBERT" in (listing.json("config.json").get("architectures") or [])
     if sum(isinstance(module, dense) for module in model.children()) > saved:
         raise InputError(
