@@ -115,6 +115,23 @@ def test_any_reranker_of_the_host(folder: Path, query_vector: Any) -> None:
     assert found.num_rows == 3
 
 
+def test_the_query_stays_as_it_is(folder: Path, model: Any, query_vector: Any) -> None:
+    """One hybrid query may be reranked several times at once, each by its own reranker, and keeps the host's own."""
+
+    async def ask(table: Any) -> list[list[float]]:
+        query = table.query().nearest_to(query_vector).column("vector").nearest_to_text(QUERY, columns=["text"])
+        before = await query.to_arrow()
+        tables = await asyncio.gather(
+            *(rerank_async(query, one) for one in (RankPluginsReranker(model), RRFReranker()) * 4)
+        )
+        return [one["_relevance_score"].to_pylist() for one in (before, await query.to_arrow(), *tables)]
+
+    before, after, *found = run(folder, ask)
+    assert after == before
+    assert found[1::2] == [before] * 4
+    assert [scores[0] for scores in found[::2]] == pytest.approx([2] * 4)
+
+
 def test_many_at_once(folder: Path, model: Any, query_vector: Any) -> None:
     """More queries than threads end, each with its own answer."""
     reranker = RankPluginsReranker(model)

@@ -97,7 +97,9 @@ def test_results_without_scores(topics: pd.DataFrame) -> None:
     by_rank = pt.Transformer.from_df(results(SPARSE).drop(columns="score").iloc[::-1])
     by_place = pt.Transformer.from_df(results(SPARSE).drop(columns=["score", "rank"]))
     expected = rrf([SPARSE, SPARSE], [1, 1], 60)
-    assert table(RankPluginsFusion([by_rank, by_place])(topics)) == {q: pytest.approx(s) for q, s in expected.items()}
+    by_neither = pt.Transformer.from_df(results(SPARSE).drop(columns="score").assign(rank=[0, None, 1, None]))
+    for one in (by_place, by_neither):
+        assert table(RankPluginsFusion([by_rank, one])(topics)) == {q: pytest.approx(s) for q, s in expected.items()}
     with pytest.raises(InputError, match="score"):
         RankPluginsFusion([by_rank, by_place], "sum")(topics)
 
@@ -111,6 +113,15 @@ def test_rows_of_the_first_that_has_them(topics: pd.DataFrame) -> None:
     assert dict(zip(found["docno"], found["url"], strict=True)) == {
         "d1": "first", "d2": "first", "d3": "first", "d5": "first", "d4": "second",
     }  # fmt: skip
+
+
+def test_types_of_columns_stay(topics: pd.DataFrame) -> None:
+    """A transformer that finds nothing, in a frame without types, leaves the others' types as they are."""
+    frame = results(SPARSE).assign(docid=range(4))
+    nothing = pt.apply.generic(lambda _: pd.DataFrame(columns=frame.columns))
+    found = RankPluginsFusion([pt.Transformer.from_df(frame), nothing])(topics)
+    assert found["docid"].dtype == "int64"
+    assert len(found) == 4
 
 
 def test_duplicates_count_once(topics: pd.DataFrame) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from itertools import product
 from typing import Any
 
@@ -142,6 +144,40 @@ def test_stores_know_documents_by_docno(candidates: pd.DataFrame, names: Any, ex
     assert model.ids == expected
 
 
+def test_a_store_and_one_docno_for_two_texts(candidates: pd.DataFrame, tmp_path: Any) -> None:
+    """As summaries for each query are: they are kept by their texts."""
+    frame = pd.concat([candidates, candidates.assign(text="wind")])
+    expected = RankPluginsReranker(MaxSimReranker(HashEncoder(16)))(frame)
+    with MaxSimReranker(HashEncoder(16), store=tmp_path / "store", update=True) as model:
+        for _ in range(2):
+            found = RankPluginsReranker(model)(frame)
+            assert sorted(found["score"]) == pytest.approx(sorted(expected["score"]), abs=0.05)  # int8
+
+
+def test_what_a_grid_search_cannot_set(candidates: pd.DataFrame) -> None:
+    """A model that is set afterwards would not be used: it is refused, while the text field may be set."""
+    reranker = RankPluginsReranker(MaxSimReranker(HashEncoder(16)))
+    for name, value in (("model", "rank-fusion"), ("model_kwargs", {"score": "mean"})):
+        with pytest.raises(AttributeError, match=name):
+            reranker.set_parameter(name, value)
+    reranker.set_parameter("text_field", "body")
+    assert len(reranker(candidates.rename(columns={"text": "body"}))) == len(candidates)
+
+
+def test_pickled_and_copied() -> None:
+    """Worker processes get what it was made of."""
+    reranker = RankPluginsReranker("rank-maxsim", {"score": "mean"}, text_field="body")
+    for twin in (pickle.loads(pickle.dumps(reranker)), copy.deepcopy(reranker)):  # noqa: S301 - our own bytes
+        assert (twin.model, twin.model_kwargs, twin.text_field) == ("rank-maxsim", {"score": "mean"}, "body")
+        assert twin.reranker is not reranker.reranker
+
+
+def test_an_index_named_as_a_column(candidates: pd.DataFrame, model: Any) -> None:
+    """The index takes no part, whatever it is called."""
+    found = RankPluginsReranker(model)(candidates.set_index(["qid", "query"], drop=False))
+    pd.testing.assert_frame_equal(found, RankPluginsReranker(model)(candidates))
+
+
 @pytest.mark.parametrize("extra", [[], ["score", "rank", "docid"]])
 def test_empty_frames(model: Any, extra: list[str]) -> None:
     """No rows give no rows, with the columns of a ranking, and their types."""
@@ -157,8 +193,8 @@ def test_inspected(model: Any) -> None:
     assert set(pt.inspect.transformer_inputs(reranker)[0]) == {"qid", "query", "docno", "body"}
     outputs = pt.inspect.transformer_outputs(reranker, ["qid", "query", "docno", "body", "url"])
     assert set(outputs) == {"qid", "query", "docno", "body", "url", "score", "rank"}
-    copy = pt.inspect.transformer_apply_attributes(reranker, text_field="text")
-    assert (copy.model, copy.text_field) == (model, "text")
+    other = pt.inspect.transformer_apply_attributes(reranker, text_field="text")
+    assert (other.model, other.text_field) == (model, "text")
     with pytest.raises(pt.validate.InputValidationError, match="body"):
         reranker(pd.DataFrame(columns=COLUMNS))
     assert "text_field='body'" in repr(reranker)

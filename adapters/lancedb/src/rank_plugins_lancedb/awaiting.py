@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 
 import pyarrow as pa
 from lancedb.query import AsyncFTSQuery, AsyncHybridQuery, AsyncQueryBase
@@ -44,7 +45,7 @@ async def rerank_async(
     if isinstance(query, AsyncHybridQuery):
         if query_string is not None:
             raise InputError("query_string: expected none, for a hybrid query has its text; got one")
-        ranked = await off_loop(_run, query.rerank(reranker))
+        ranked = await off_loop(_run, copy.copy(query).rerank(reranker))  # rerank() writes to its query
     elif isinstance(query, AsyncFTSQuery):
         text = query.get_query() if query_string is None else query_string
         ranked = await off_loop(reranker.rerank_fts, text, await query.to_arrow())

@@ -61,7 +61,10 @@ def token_embeddings(table: pa.Table, name: str) -> TokenEmbeddings | list[str]:
             f"vector_column: expected every vector of {name!r} to have the same length,"
             f" got {found} after {dims[0]} at row {row}, token {wrong[0] - int(offsets[row])}"
         )
-    return TokenEmbeddings(_array(pc.list_flatten(vectors)).reshape(len(vectors), -1), offsets)
+    try:
+        return TokenEmbeddings(_array(pc.list_flatten(vectors)).reshape(len(vectors), -1), offsets)
+    except InputError as error:
+        raise InputError(f"vector_column: {name!r}, the vectors of all rows as one array: {error}") from None
 
 
 def _column(table: pa.Table, name: str, what: str) -> pa.ChunkedArray:

@@ -15,7 +15,7 @@ RANKED = ("score", "rank")
 
 def groups(frame: pd.DataFrame, by: list[str]) -> list[NDArray[np.int64]]:
     """Return the places of rows that are alike in these columns, in the order in which they first occur."""
-    numbers = frame.groupby(by, sort=False).ngroup().to_numpy(np.int64)
+    numbers = frame[by].reset_index(drop=True).groupby(by, sort=False).ngroup().to_numpy(np.int64)
     order = np.argsort(numbers, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if len(order) else []
 

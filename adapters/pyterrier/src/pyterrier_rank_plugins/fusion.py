@@ -114,7 +114,7 @@ def _lists(frame: pd.DataFrame) -> dict[Any, tuple[list[int], list[tuple[str, fl
         places = rows.tolist()
         if None not in [scores[i] for i in places]:
             places.sort(key=scores.__getitem__, reverse=True)
-        elif ranks is not None:
+        elif ranks is not None and None not in [ranks[i] for i in places]:
             places.sort(key=ranks.__getitem__)
         lists[frame["qid"].iloc[places[0]]] = (places, [(names[i], scores[i]) for i in places])
     return lists

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyterrier as pt
 from pyterrier_rank_plugins.frames import cells, groups, ranked
 from rank_plugins.errors import InputTypeError
 from rank_plugins.rerankers import Reranker
-from rank_plugins.rerankers.hosting import first_stage, pairs, reranker_of
+from rank_plugins.rerankers.hosting import first_stage, names, pairs, reranker_of
 
 
 class RankPluginsReranker(pt.Transformer):
@@ -42,7 +43,21 @@ class RankPluginsReranker(pt.Transformer):
         if not isinstance(text_field, str):
             raise InputTypeError(f"text_field: expected the name of a column, got {type(text_field).__name__}")
         self.reranker = reranker_of(model, model_kwargs)
-        self.model, self.model_kwargs, self.text_field = model, model_kwargs, text_field
+        self._model, self._model_kwargs, self.text_field = model, model_kwargs, text_field
+
+    @property
+    def model(self) -> str | Reranker:
+        """What was asked for; the host's grid search cannot set it, for another model is another transformer."""
+        return self._model
+
+    @property
+    def model_kwargs(self) -> Mapping[str, Any] | None:
+        """The options asked for; see `model`."""
+        return self._model_kwargs
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy what it was made of: the host's worker processes (`.parallel(2)`) load their own model."""
+        return functools.partial(type(self), text_field=self.text_field), (self.model, self.model_kwargs)
 
     def __repr__(self) -> str:
         return f"RankPluginsReranker({self.model!r}, text_field={self.text_field!r})"
@@ -64,12 +79,13 @@ class RankPluginsReranker(pt.Transformer):
         """
         pt.validate.result_frame(inp, extra_columns=["query", self.text_field])
         rows = groups(inp, ["qid", "query"])
-        texts, queries, names = cells(inp, self.text_field), cells(inp, "query"), cells(inp, "docno")
+        texts = ["" if text is None else text for text in cells(inp, self.text_field)]
+        queries, ids = cells(inp, "query"), names(cells(inp, "docno"), texts)
         scores = first_stage(inp["score"].tolist()) if "score" in inp.columns else None
         rankings = self.reranker.rerank_batch(
             [queries[one[0]] for one in rows],
-            [["" if texts[i] is None else texts[i] for i in one] for one in rows],
-            ids=[[names[i] for i in one] for one in rows] if all(isinstance(name, str) for name in names) else None,
+            [[texts[i] for i in one] for one in rows],
+            ids=None if ids is None else [[ids[i] for i in one] for one in rows],
             scores=None if scores is None else [[scores[i] for i in one] for one in rows],
         )
         best = [(one[i], score) for one, ranking in zip(rows, rankings, strict=True) for i, score in pairs(ranking)]
