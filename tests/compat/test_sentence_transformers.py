@@ -154,6 +154,13 @@ class TestConventions:
         padded = torch.nn.utils.rnn.pad_sequence(documents, batch_first=True)
         assert compat.maxsim(queries, padded).equal(scores)
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+    def test_negative_zeros_are_padding_too(self, dtype, rng, ours_alone):
+        queries = torch.stack(rows(rng, [3, 3], 8, dtype))
+        documents = torch.stack([queries[0], torch.full((3, 8), -0.0, dtype=dtype)])
+        documents[0, 1] = -0.0
+        agree(compat.maxsim(queries, documents), REFERENCE["maxsim"](queries, documents), close(dtype))
+
     def test_padding_never_wins(self, ours_alone):
         """A document whose true score is -1 keeps it beside a longer one."""
         query = torch.tensor([[1.0, 0.0]])
@@ -192,6 +199,10 @@ class TestConventions:
             lambda f: f([torch.ones(2, 4)], [torch.ones(2, 4)], b_mask="all"),
             lambda f: f(torch.ones(4), torch.ones(4)),
             lambda f: f("query", "document"),
+            pytest.param(
+                lambda f: f(torch.quantize_per_tensor(torch.ones(1, 2, 4), 0.1, 0, torch.qint8), torch.ones(1, 2, 4)),
+                marks=pytest.mark.filterwarnings("ignore"),
+            ),
         ],
     )
     def test_errors_are_the_library_s_own(self, call):
@@ -238,6 +249,13 @@ class TestGradient:
         """With a gradient rank_plugins.torch computes, not the library."""
         queries = [item.requires_grad_() for item in rows(rng, [3, 2], 8)]
         assert compat.maxsim(queries, rows(rng, [5], 8)).requires_grad
+
+    def test_without_need_of_a_gradient_the_core_computes(self, rng, ours_alone, monkeypatch):
+        """An evaluator's no_grad is enough, whatever the tensors could have."""
+        monkeypatch.setattr("rank_plugins.torch.maxsim", None)
+        queries, documents = [item.requires_grad_() for item in rows(rng, [3, 2], 8)], rows(rng, [5], 8)
+        with torch.no_grad():
+            agree(compat.maxsim(queries, documents), REFERENCE["maxsim"](queries, documents))
 
     def test_compiled_code_is_left_to_the_library(self, rng):
         """torch.compile traces the library's own function."""

@@ -141,7 +141,7 @@ def all_pairs(
     """
     queries, documents = Side(a, a_mask), Side(b, b_mask)
     _check_alike(queries, documents)
-    home = queries.device or documents.device
+    home = documents.device or queries.device
     if not len(queries) or not len(documents):
         return torch.zeros(len(queries), len(documents), dtype=torch.float32, device=home)
     home = home or torch.device("cpu")
