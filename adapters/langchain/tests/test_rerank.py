@@ -269,3 +269,11 @@ def test_documents_come_back_once_with_their_own_scores(texts: list[str], top_n:
     ranking = list(core.rerank("a b", texts))[:top_n]
     assert [(d.metadata["at"], d.page_content) for d in found] == [(i, texts[i]) for i, _ in ranking]
     assert [d.metadata["relevance_score"] for d in found] == [max(score, -1e9) for _, score in ranking]
+
+
+def test_an_id_of_two_texts_does_not_stop_a_store(tmp_path: Path) -> None:
+    """Chunks of one page often share its id; a store keeps one text under an id, so it knows these by their texts."""
+    documents = [Document(page_content=text, id="page") for text in ("red pie", "tea")]
+    rerank = RankPluginsRerank(model_kwargs={"encoder": HashEncoder(64), "store": str(tmp_path / "s"), "update": True})
+    assert [document.page_content for document in rerank.compress_documents(documents, "red")] == ["red pie", "tea"]
+    rerank.close()

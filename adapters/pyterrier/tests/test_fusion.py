@@ -63,6 +63,16 @@ def test_rrf(bm25: Any, dense: Any, topics: pd.DataFrame, weights: Any, k: int) 
         assert group["score"].is_monotonic_decreasing
 
 
+def test_source_ranks_stay_with_their_rows_where_the_host_sorts(
+    bm25: Any, dense: Any, topics: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fusion = RankPluginsFusion([bm25, dense])
+    expected = {(row["qid"], row["docno"]): row["source_ranks"] for row in fusion(topics[::-1]).to_dict("records")}
+    monkeypatch.setattr(pt.model, "STRICT_SORT", True)
+    found = fusion(topics[::-1]).to_dict("records")
+    assert {(row["qid"], row["docno"]): row["source_ranks"] for row in found} == expected
+
+
 DOCNOS = st.lists(st.sampled_from(["d1", "d2", "d3", "d4", "d5"]), unique=True, min_size=1)
 
 

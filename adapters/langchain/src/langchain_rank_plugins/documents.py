@@ -1,4 +1,4 @@
-"""What LangChain keeps in a Document, and rank_plugins needs or gives: texts, ids, scores, identities."""
+"""What LangChain keeps in a Document, and rank_plugins needs or gives: scores and identities."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ SCORE = "relevance_score"
 """The metadata key of a document's score, as LangChain's own rerankers have it."""
 EARLIER = "retrieval_score"
 """The metadata key of the score that a document came with."""
-
-
-def ids(documents: Sequence[Document]) -> list[str] | None:
-    """Return the documents' ids, if all of them have one."""
-    found = [document.id for document in documents if document.id is not None]
-    return found if len(found) == len(documents) else None
 
 
 def scores(documents: Sequence[Document]) -> list[float] | None:

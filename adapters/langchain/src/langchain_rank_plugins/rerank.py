@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
 from langchain_rank_plugins import documents as ours
 from rank_plugins.rerankers import Ranking, Reranker
-from rank_plugins.rerankers.hosting import count, listed, pairs, reranker_of, threshold
+from rank_plugins.rerankers.hosting import count, listed, names, pairs, reranker_of, threshold
 
 _making = threading.Lock()  # a copy makes its reranker at its first use, which several threads may be
 
@@ -153,4 +153,5 @@ class RankPluginsRerank(BaseDocumentCompressor):  # type: ignore[misc, unused-ig
 def _arguments(documents: Sequence[Document], top_n: int | None) -> dict[str, Any]:
     """Return the arguments of `rerank` beside the query."""
     texts = [document.page_content or "" for document in documents]
-    return {"documents": texts, "top_k": top_n, "ids": ours.ids(documents), "scores": ours.scores(documents)}
+    ids = names([document.id for document in documents], texts)
+    return {"documents": texts, "top_k": top_n, "ids": ids, "scores": ours.scores(documents)}

@@ -8,22 +8,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyterrier as pt
-from numpy.typing import NDArray
 
 RANKED = ("score", "rank")
 
 
-def groups(frame: pd.DataFrame, by: list[str]) -> list[NDArray[np.int64]]:
+def groups(*columns: Sequence[Any]) -> list[list[int]]:
     """Return the places of rows that are alike in these columns, in the order in which they first occur."""
-    numbers = frame[by].reset_index(drop=True).groupby(by, sort=False).ngroup().to_numpy(np.int64)
-    order = np.argsort(numbers, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if len(order) else []
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for place, row in enumerate(zip(*columns, strict=True)):
+        found.setdefault(row, []).append(place)
+    return list(found.values())
 
 
 def ranked(frame: pd.DataFrame, places: Sequence[int], scores: Sequence[float]) -> pd.DataFrame:
     """Return a new frame of the rows at these places, with their scores and the host's ranks."""
-    rows = frame.iloc[np.array(places, np.int64)].drop(columns=list(RANKED), errors="ignore").reset_index(drop=True)
-    made: pd.DataFrame = pt.model.add_ranks(rows.assign(score=np.array(scores, np.float64)))
+    kept = [name for name in frame.columns if name not in RANKED]
+    rows = (
+        frame[kept].take(np.array(places, np.int64)).reset_index(drop=True).assign(score=np.array(scores, np.float64))
+    )
+    made: pd.DataFrame = pt.model.add_ranks(rows, single_query=rows["qid"].nunique() == 1)
     return made
 
 

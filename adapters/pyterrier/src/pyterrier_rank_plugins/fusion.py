@@ -96,7 +96,7 @@ class RankPluginsFusion(pt.Transformer):
                 scores.append(fused.score)
                 ranks.append([None if rank is None else rank - 1 + pt.model.FIRST_RANK for rank in fused.ranks])
         result = ranked(_together(frames), places, scores)
-        result[SOURCES] = pd.Series(ranks, index=result.index, dtype=object)
+        result[SOURCES] = pd.Series(ranks, dtype=object)  # by label: the host may have sorted the rows
         return _with_queries(result, inp)
 
     def _fuse(self, lists: list[list[tuple[str, float | None]]]) -> Any:
@@ -107,16 +107,16 @@ class RankPluginsFusion(pt.Transformer):
 def _lists(frame: pd.DataFrame) -> dict[Any, tuple[list[int], list[tuple[str, float | None]]]]:
     """Return for each qid the places of its rows, best first, and their (docno, score)."""
     names = cells(frame, "docno")
-    scores = cells(frame, "score") if "score" in frame.columns else [None] * len(frame)
+    scores: list[Any] = cells(frame, "score") if "score" in frame.columns else [None] * len(frame)
     ranks = cells(frame, "rank") if "rank" in frame.columns else None
     lists = {}
-    for rows in groups(frame, ["qid"]):
-        places = rows.tolist()
+    qids = cells(frame, "qid")
+    for places in groups(qids):
         if None not in [scores[i] for i in places]:
             places.sort(key=scores.__getitem__, reverse=True)
         elif ranks is not None and None not in [ranks[i] for i in places]:
             places.sort(key=ranks.__getitem__)
-        lists[frame["qid"].iloc[places[0]]] = (places, [(names[i], scores[i]) for i in places])
+        lists[qids[places[0]]] = (places, [(names[i], scores[i]) for i in places])
     return lists
 
 

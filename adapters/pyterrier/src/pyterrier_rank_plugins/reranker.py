@@ -78,9 +78,10 @@ class RankPluginsReranker(pt.Transformer):
 
         """
         pt.validate.result_frame(inp, extra_columns=["query", self.text_field])
-        rows = groups(inp, ["qid", "query"])
+        queries = cells(inp, "query")
+        rows = groups(cells(inp, "qid"), queries)
         texts = ["" if text is None else text for text in cells(inp, self.text_field)]
-        queries, ids = cells(inp, "query"), names(cells(inp, "docno"), texts)
+        ids = names(cells(inp, "docno"), texts)
         scores = first_stage(inp["score"].tolist()) if "score" in inp.columns else None
         rankings = self.reranker.rerank_batch(
             [queries[one[0]] for one in rows],

@@ -8,7 +8,7 @@ from typing import Any
 
 from rank_plugins import rerankers as ours
 from rank_plugins.errors import InputError, InputTypeError, MissingExtraError, RankPluginsError
-from rank_plugins.rerankers.hosting import count, pairs, reranker_of
+from rank_plugins.rerankers.hosting import count, names, pairs, reranker_of
 from rank_plugins_rerankers.documents import to_documents
 from rank_plugins_rerankers.fusion import to_rerankers
 from rank_plugins_rerankers.host import BaseRanker, Document, RankedResults, Result
@@ -35,10 +35,10 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
         """
         self.verbose = verbose
         self.ranking_type = "pointwise"
-        names = ours.names()
-        if not isinstance(model_name_or_path, ours.Reranker) and model_name_or_path not in names:
+        known = ours.names()
+        if not isinstance(model_name_or_path, ours.Reranker) and model_name_or_path not in known:
             raise InputError(
-                f"model_name: expected one of {', '.join(names)}, got {model_name_or_path!r};"
+                f"model_name: expected one of {', '.join(known)}, got {model_name_or_path!r};"
                 " the folder or hub name of a model is passed as encoder=, and to rank-cross-encoder as model="
             )
         if model_name_or_path == "rank-fusion" and "rankers" in options:
@@ -70,7 +70,7 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
         """
         documents = to_documents(docs, doc_ids, metadata)
         with _key_errors("rank"):
-            return _results(query, documents, self.reranker.rerank(query, _texts(documents), ids=_names(documents)))
+            return _results(query, documents, self.reranker.rerank(query, **_request(documents)))
 
     async def rank_async(
         self,
@@ -82,7 +82,7 @@ class MaxSimRanker(BaseRanker):  # type: ignore[misc]  # the host has no type in
         """Rank on a thread of rank_plugins' own executor, so that the event loop goes on; see `rank`."""
         documents = to_documents(docs, doc_ids, metadata)
         with _key_errors("rank"):
-            ranking = await self.reranker.rerank_async(query, _texts(documents), ids=_names(documents))
+            ranking = await self.reranker.rerank_async(query, **_request(documents))
         return _results(query, documents, ranking)
 
     def score(self, query: str, doc: str | Document) -> float:
@@ -125,14 +125,10 @@ def _key_errors(what: str) -> Iterator[None]:
         raise RankPluginsError(f"{what}: the reranker failed to look up {error}; this is a defect of it") from error
 
 
-def _texts(documents: Sequence[Document]) -> list[str]:
-    return [document.text for document in documents]
-
-
-def _names(documents: Sequence[Document]) -> list[str] | None:
-    """Return the documents' ids if all of them are str, for stores and caches."""
-    ids = [document.doc_id for document in documents]
-    return ids if all(isinstance(name, str) for name in ids) else None
+def _request(documents: Sequence[Document]) -> dict[str, Any]:
+    """Return what a reranker takes: texts, and ids for stores and caches."""
+    texts = [document.text for document in documents]
+    return {"documents": texts, "ids": names([document.doc_id for document in documents], texts)}
 
 
 def _results(query: str, documents: Sequence[Document], ranking: ours.Ranking) -> RankedResults:

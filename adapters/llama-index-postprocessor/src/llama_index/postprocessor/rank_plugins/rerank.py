@@ -102,7 +102,7 @@ class RankPluginsRerank(BaseNodePostprocessor):  # type: ignore[misc, unused-ign
         if not nodes:
             return []
         with self._events(nodes, query) as kept:
-            kept += self._kept(nodes, self._made().rerank(query, _texts(nodes), **self._columns(nodes)))
+            kept += self._kept(nodes, self._made().rerank(query, **self._request(nodes)))
         return kept
 
     @dispatcher.span
@@ -114,7 +114,7 @@ class RankPluginsRerank(BaseNodePostprocessor):  # type: ignore[misc, unused-ign
         if not nodes:
             return []
         with self._events(nodes, query) as kept:
-            ranking = await self._made().rerank_async(query, _texts(nodes), **self._columns(nodes))
+            ranking = await self._made().rerank_async(query, **self._request(nodes))
             kept += self._kept(nodes, ranking)
         return kept
 
@@ -129,11 +129,15 @@ class RankPluginsRerank(BaseNodePostprocessor):  # type: ignore[misc, unused-ign
                 self._reranker = hosting.reranker_of(self.model, self.model_kwargs)
             return self._reranker
 
-    def _columns(self, nodes: Sequence[NodeWithScore]) -> dict[str, Any]:
-        """Return what goes to the reranker beside query and texts."""
-        scores = hosting.first_stage(node.score for node in nodes)
-        top_k = hosting.count(self.top_n, "top_n")
-        return {"top_k": top_k, "ids": [node.node.node_id for node in nodes], "scores": scores}
+    def _request(self, nodes: Sequence[NodeWithScore]) -> dict[str, Any]:
+        """Return what goes to the reranker beside the query."""
+        texts = _texts(nodes)
+        return {
+            "documents": texts,
+            "top_k": hosting.count(self.top_n, "top_n"),
+            "ids": hosting.names([node.node.node_id for node in nodes], texts),
+            "scores": hosting.first_stage(node.score for node in nodes),
+        }
 
     def _kept(self, nodes: Sequence[NodeWithScore], ranking: Ranking) -> list[NodeWithScore]:
         """Return the nodes of a ranking in new NodeWithScore objects."""
