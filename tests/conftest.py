@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,3 +38,21 @@ def data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("RANK_PLUGINS_DATA names no folder of test collections")
     return Path(folder)
+
+
+@pytest.fixture
+def skip_without() -> Callable[[Iterable[str]], None]:
+    """Return a function that skips the test where one of these modules is not installed; what is ours must be there."""
+
+    def installed(module: str) -> bool:
+        try:
+            return importlib.util.find_spec(module) is not None
+        except ModuleNotFoundError:  # a package that it is in
+            return False
+
+    def skip(modules: Iterable[str]) -> None:
+        for module in sorted(modules):
+            if module.split(".")[0] != "rank_plugins" and not installed(module):
+                pytest.skip(f"{module} is not installed")
+
+    return skip
