@@ -138,7 +138,11 @@ class RankPluginsReranker(HostReranker):
         if first in table.column_names:
             scores = first_stage(None if one is None else sign * one for one in table.column(first).to_pylist())
         ranked = pairs(self.reranker.rerank(_text(query), documents, scores=scores))
-        best = table.take(pa.array([index for index, _ in ranked], pa.int64()))
+        order = [index for index, _ in ranked]
+        if self.vector_column is None:
+            best = table.take(pa.array(order, pa.int64()))
+        else:  # many megabytes of vectors, which stay where they are
+            best = pa.concat_tables([table.slice(index, 1) for index in order])
         best = best.append_column(SCORE, pa.array([score for _, score in ranked], pa.float32()))
         return self._keep_relevance_score(best)
 

@@ -33,5 +33,8 @@ def ranked(frame: pd.DataFrame, places: Sequence[int], scores: Sequence[float]) 
 def cells(frame: pd.DataFrame, name: str) -> list[Any]:
     """Return a column as Python objects; what pandas calls missing is None."""
     column = frame[name]
-    values: list[Any] = column.astype(object).where(column.notna(), None).tolist()
+    values: list[Any] = column.tolist()
+    missing = np.flatnonzero(column.isna().to_numpy())
+    for place in missing.tolist():
+        values[place] = None
     return values
