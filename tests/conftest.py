@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def skip_without() -> Callable[[Iterable[str]], None]:
 
     def installed(module: str) -> bool:
         try:
-            return importlib.util.find_spec(module) is not None
+            return module in sys.modules or importlib.util.find_spec(module) is not None
         except ModuleNotFoundError:  # a package that it is in
             return False
 
