@@ -144,6 +144,17 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path):
         load("rank-cross-encoder", model=str(tmp_path)).rerank("query", ["text"])
 
 
+def test_pickled_weights_are_not_read(tmp_path):
+    torch, safetensors = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch")
+    folder = save_tiny_cross_encoder(tmp_path)
+    torch.save(safetensors.load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="could not be loaded as a cross-encoder"):
+        load("rank-cross-encoder", model=folder).rerank("query", ["text"])
+    allowed = load("rank-cross-encoder", model=folder, model_kwargs={"use_safetensors": False})
+    assert len(allowed.rerank("query", ["text"])) == 1
+
+
 def test_vectors_are_refused(folder):
     with pytest.raises(InputTypeError, match="expected query and documents as text"):
         load("rank-cross-encoder", model=folder).rerank(np.ones((2, 4), np.float32), ["text"])

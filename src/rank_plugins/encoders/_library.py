@@ -87,7 +87,7 @@ class LibraryModel(abc.ABC):
         """Return how many tokens the model adds to a text, and how many of a text's own it reads; None for any number.
 
         Raises:
-            InputError: none.
+            InputError: the model's own tokens leave no room for a text's.
 
         """
         window = self.window(role)

@@ -210,16 +210,17 @@ class _Model:
 
 
 def _place(name: str) -> str:
-    """Return the same text for every way to write one folder."""
+    """Return the path of a folder, the same for every way to write it; the name of anything else."""
     path = Path(name).expanduser()
     return str(path.resolve()) if path.is_dir() else name
 
 
 def _load(name: str, options: dict[str, Any]) -> Any:
+    """Load the model; its weights come from safetensors, unless the caller's model_kwargs say otherwise."""
     library = require("sentence_transformers")
-    path = Path(name).expanduser()
+    options = options | {"model_kwargs": {"use_safetensors": True, **(options["model_kwargs"] or {})}}
     try:
-        model = library.CrossEncoder(str(path) if path.is_dir() else name, **options)
+        model = library.CrossEncoder(_place(name), **options)
     except (OSError, ValueError) as error:  # what the hub and transformers raise for names and folders
         raise InputError(
             f"model: {name!r} could not be loaded as a cross-encoder ({error}); give its folder, or a name on the hub"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
@@ -46,10 +45,9 @@ class AdapterContract(RerankerContract):
         self.pointwise = request.param != "rank-fusion"  # type: ignore[misc]  # of this test alone
         if request.param == "instance":
             return Model(MaxSimReranker(HashEncoder(64)), None)
-        options: Mapping[str, Mapping[str, Any]] = {"rank-maxsim": {}, "rank-fusion": FUSION}
         if request.param == "rank-cross-encoder":
             return Model(request.param, {"model": request.getfixturevalue("cross_encoder")})
-        return Model(request.param, dict(options[request.param]))
+        return Model(request.param, dict(FUSION) if request.param == "rank-fusion" else {})
 
     @pytest.fixture
     def reranker(self, model: Model) -> Any:

@@ -79,7 +79,7 @@ class RerankerContract:
         """Return a list that gets the key of every model that is loaded; none of this process counts as loaded."""
         loaded = _Loads()
         monkeypatch.setattr(_shared, "_models", loaded)
-        return loaded.keys_set
+        return loaded.seen
 
     @pytest.fixture
     def gate(self, monkeypatch: pytest.MonkeyPatch) -> Gate:
@@ -279,8 +279,8 @@ class _Loads(weakref.WeakValueDictionary[Any, Any]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.keys_set: list[Any] = []
+        self.seen: list[Any] = []
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.keys_set.append(key)
+        self.seen.append(key)
         super().__setitem__(key, value)
