@@ -19,7 +19,7 @@ pytest.importorskip("tokenizers", reason="needs the extra onnx")
 from rank_plugins import InputError, InputTypeError, MissingExtraError, RankPluginsError, StoreError, encoders
 from rank_plugins._extras import importable
 from rank_plugins.encoders import Encoder
-from rank_plugins.encoders._engines import choose
+from rank_plugins._engines import choose
 from rank_plugins.encoders._tokenize import WindowTokenizer
 from rank_plugins.encoders.onnx import MINILM, OnnxEncoder, minilm
 from rank_plugins.rerankers.maxsim import MaxSimReranker
@@ -303,10 +303,10 @@ def test_a_hub_name_is_fetched(lookup, monkeypatch):
 @pytest.mark.parametrize(("amx", "engine"), [(True, "openvino"), (False, "onnxruntime")])
 def test_auto_takes_the_faster_engine(monkeypatch, amx, engine):
     """bfloat16 is the faster one on CPUs with AMX only; with one engine installed there is no choice."""
-    monkeypatch.setattr("rank_plugins.encoders._engines.cpu_has", lambda feature: amx and feature == "AMX")
-    monkeypatch.setattr("rank_plugins.encoders._engines.importable", lambda _: True)
+    monkeypatch.setattr("rank_plugins._engines.cpu_has", lambda feature: amx and feature == "AMX")
+    monkeypatch.setattr("rank_plugins._engines.importable", lambda _: True)
     assert choose("auto") == engine
-    monkeypatch.setattr("rank_plugins.encoders._engines.importable", lambda name: name != engine)
+    monkeypatch.setattr("rank_plugins._engines.importable", lambda name: name != engine)
     assert choose("auto") != engine
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rank_plugins import _engines
 from rank_plugins._arrays import cpu_has
 from rank_plugins._extras import importable
-from rank_plugins.encoders import _engines
 from rank_plugins.encoders._files import GRAPHS, SETTINGS, Listing, look
 from rank_plugins.encoders.flag_embedding import HEADS, FlagEmbeddingEncoder
 from rank_plugins.encoders.onnx import OnnxEncoder

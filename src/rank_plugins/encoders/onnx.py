@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rank_plugins._batches import batches
+from rank_plugins._engines import Engine, choose, open_graph
 from rank_plugins._progress import progress
 from rank_plugins._threads import run_each, thread_count
 from rank_plugins.embeddings import TokenEmbeddings
-from rank_plugins.encoders._engines import Engine, choose, open_graph
 from rank_plugins.encoders._files import check_sums, find_folder, fingerprint, read_settings
 from rank_plugins.encoders._tokenize import Window, WindowTokenizer
 from rank_plugins.encoders.encoder import clean_texts

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rank_plugins import rerankers as registry
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.fusion.lists import Floats, Integers, Lists
 from rank_plugins.fusion.plan import plan
 from rank_plugins.fusion.trained import Trained
+from rank_plugins.rerankers.parts import Part, part, part_name, ranked
 from rank_plugins.rerankers.ranking import Ranking
 from rank_plugins.rerankers.reranker import Request, Reranker
 
@@ -31,7 +31,7 @@ class FusionReranker(Reranker):
 
     def __init__(
         self,
-        rerankers: Sequence[str | Mapping[str, Any] | Reranker],
+        rerankers: Sequence[Part],
         *,
         method: str | Trained | Callable[..., Any] = "rrf",
         weights: Sequence[float] | None = None,
@@ -67,10 +67,10 @@ class FusionReranker(Reranker):
         self._rerankers: list[Reranker] = []
         self._own: list[Reranker] = []
         for i, one in enumerate(rerankers):
-            made = _made(one, f"rerankers[{i}]")
+            made = part(one, f"rerankers[{i}]")
             self._own += [made] if made is not one else []
             self._rerankers.append(made)
-        named = [_name(one) for one in rerankers]
+        named = [part_name(one) for one in rerankers]
         self.names = [
             f"{name} {named[:i].count(name) + 1}" if name in named[:i] else name for i, name in enumerate(named)
         ]
@@ -82,7 +82,7 @@ class FusionReranker(Reranker):
         parts = []
         for name, reranker in zip(self.names, self._rerankers, strict=False):
             start = time.perf_counter()
-            parts.append(_ranked(reranker, requests))
+            parts.append(ranked(reranker, requests))
             timings[name] = time.perf_counter() - start
         start = time.perf_counter()
         columns = [[(ranking.indices, ranking.scores) for ranking in rankings] for rankings in parts]
@@ -114,36 +114,6 @@ class FusionReranker(Reranker):
         """Close the rerankers that were made here from names."""
         for reranker in self._own:
             reranker.close()
-
-
-def _made(one: str | Mapping[str, Any] | Reranker, where: str) -> Reranker:
-    """Return a part of a fusion: a reranker, or the one that a name or a dict stands for."""
-    if isinstance(one, Reranker):
-        return one
-    if isinstance(one, str):
-        return registry.load(one)
-    if not isinstance(one, Mapping):
-        raise InputTypeError(f"{where}: expected a name, a dict or a Reranker, got {type(one).__name__}")
-    if "name" not in one:
-        raise InputError(f'{where}: expected a dict with "name", got one with {", ".join(map(str, one)) or "nothing"}')
-    return registry.load(one["name"], **{option: value for option, value in one.items() if option != "name"})
-
-
-def _name(one: str | Mapping[str, Any] | Reranker) -> str:
-    if isinstance(one, Mapping):
-        return str(one["name"])
-    return one if isinstance(one, str) else type(one).__name__
-
-
-def _ranked(reranker: Reranker, requests: Sequence[Request]) -> list[Ranking]:
-    """Rank all documents of all requests with one reranker."""
-    ids, scores = [request.ids for request in requests], [request.scores for request in requests]
-    return reranker.rerank_batch(
-        [request.query for request in requests],
-        [request.documents for request in requests],
-        ids=[one for one in ids if one is not None] if None not in ids else None,
-        scores=[one.tolist() for one in scores if one is not None] if all(one is not None for one in scores) else None,
-    )
 
 
 def _first_stage(request: Request) -> tuple[Integers, Floats]:

@@ -120,6 +120,14 @@ class Reranker(abc.ABC):
     def warm_up(self) -> None:  # noqa: B027 - most rerankers have nothing to load
         """Load the models now, and not at the first ranking."""
 
+    @property
+    def fingerprint(self) -> str | None:
+        """What decides the score of a query and a document: the model and its settings; it may load the model.
+
+        None where more than these decide it, such as the other documents: nobody can keep such a score.
+        """
+        return None
+
     @abc.abstractmethod
     def _rank(self, requests: Sequence[Request], top_k: int | None) -> list[Ranking]:
         """Return one Ranking per request, of at most `top_k` documents."""

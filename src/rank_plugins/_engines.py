@@ -16,7 +16,7 @@ from rank_plugins._shared import shared
 from rank_plugins._threads import usable_cores
 from rank_plugins.errors import InputError, StoreError
 
-OUTPUTS = ("last_hidden_state", "token_embeddings")
+OUTPUTS = ("logits", "last_hidden_state", "token_embeddings")  # the first of these that a graph has is its result
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -26,8 +26,13 @@ class Engine(Protocol):
     batches: bool
     """Whether a text's vectors stay the same to the bit when texts run together."""
 
-    def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return token vectors [batch, sequence, K] for ids and mask [batch, sequence]."""
+    def run(
+        self,
+        input_ids: NDArray[np.int64],
+        attention_mask: NDArray[np.int64],
+        token_type_ids: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return token vectors [batch, sequence, K] or logits [batch, n] for ids, mask and types [batch, sequence]."""
         ...
 
 
@@ -51,9 +56,14 @@ class OnnxRuntime:
         self._inputs = _inputs([value.name for value in self._session.get_inputs()], graph)
         self._output = _output([value.name for value in self._session.get_outputs()])
 
-    def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return token vectors [batch, sequence, K]."""
-        feeds = _feeds(self._inputs, input_ids, attention_mask)
+    def run(
+        self,
+        input_ids: NDArray[np.int64],
+        attention_mask: NDArray[np.int64],
+        token_type_ids: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return token vectors [batch, sequence, K] or logits [batch, n]."""
+        feeds = _feeds(self._inputs, input_ids, attention_mask, token_type_ids)
         vectors: NDArray[np.float32] = self._session.run([self._output], feeds)[0]
         return vectors
 
@@ -82,13 +92,18 @@ class OpenVino:
         self._output = _output([value.any_name for value in self._model.outputs])
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return token vectors [batch, sequence, K]."""
+    def run(
+        self,
+        input_ids: NDArray[np.int64],
+        attention_mask: NDArray[np.int64],
+        token_type_ids: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return token vectors [batch, sequence, K] or logits [batch, n]."""
         try:
             request = self._idle.get_nowait()
         except queue.Empty:
             request = self._model.create_infer_request()
-        request.infer(_feeds(self._inputs, input_ids, attention_mask))
+        request.infer(_feeds(self._inputs, input_ids, attention_mask, token_type_ids))
         vectors = np.array(request.get_tensor(self._output).data, np.float32)  # the request's memory is reused
         self._idle.put(request)
         return vectors
@@ -138,8 +153,11 @@ def _output(names: list[str]) -> str:
 
 
 def _feeds(
-    names: list[str], input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]
+    names: list[str],
+    input_ids: NDArray[np.int64],
+    attention_mask: NDArray[np.int64],
+    token_type_ids: NDArray[np.int64] | None,
 ) -> dict[str, NDArray[np.int64]]:
-    feeds = dict(zip(INPUTS, (input_ids, attention_mask), strict=False))
-    feeds["token_type_ids"] = np.zeros_like(input_ids)
+    types = np.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+    feeds = dict(zip(INPUTS, (input_ids, attention_mask, types), strict=True))
     return {name: feeds[name] for name in names}
