@@ -21,9 +21,9 @@ from typing import Any
 
 import beir
 
+from rank_plugins._engines import ENGINES
 from rank_plugins._extras import importable
 from rank_plugins._threads import thread_count
-from rank_plugins._engines import ENGINES
 from rank_plugins.encoders.onnx import OnnxEncoder, minilm
 from rank_plugins.rerankers.maxsim import MaxSimReranker
 

@@ -17,9 +17,9 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("tokenizers", reason="needs the extra onnx")
 
 from rank_plugins import InputError, InputTypeError, MissingExtraError, RankPluginsError, StoreError, encoders
+from rank_plugins._engines import choose
 from rank_plugins._extras import importable
 from rank_plugins.encoders import Encoder
-from rank_plugins._engines import choose
 from rank_plugins.encoders._tokenize import WindowTokenizer
 from rank_plugins.encoders.onnx import MINILM, OnnxEncoder, minilm
 from rank_plugins.rerankers.maxsim import MaxSimReranker
@@ -157,7 +157,7 @@ def test_threads_share_an_encoder(encoder):
 def test_fingerprint_names_what_decides_the_vectors():
     """The engine and threads do not matter, the treatment of long documents does."""
     base = minilm(engine="onnxruntime").fingerprint
-    assert len(base) == 32
+    assert base == "9dbab342b12833e6815c2a946567ee62"  # stores hold it: another one means encoding all of them again
     assert minilm(engine="onnxruntime", threads=1).fingerprint == base
     assert minilm(engine="onnxruntime", long_documents="first").fingerprint != base
     if importable("openvino"):

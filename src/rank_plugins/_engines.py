@@ -17,7 +17,7 @@ from rank_plugins._threads import usable_cores
 from rank_plugins.errors import InputError, StoreError
 
 OUTPUTS = ("logits", "last_hidden_state", "token_embeddings")  # the first of these that a graph has is its result
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "query")
 
 
 class Engine(Protocol):
@@ -25,14 +25,21 @@ class Engine(Protocol):
 
     batches: bool
     """Whether a text's vectors stay the same to the bit when texts run together."""
+    expands: bool
+    """Whether the graph adds tokens to queries."""
 
     def run(
         self,
         input_ids: NDArray[np.int64],
         attention_mask: NDArray[np.int64],
         token_type_ids: NDArray[np.int64] | None = None,
+        *,
+        query: bool = False,
     ) -> NDArray[np.float32]:
-        """Return token vectors [batch, sequence, K] or logits [batch, n] for ids, mask and types [batch, sequence]."""
+        """Return token vectors [batch, sequence, K] or logits [batch, n] for ids, mask and types [batch, sequence].
+
+        `query` says that the texts are queries, to a graph that expands them: to more than `sequence` vectors.
+        """
         ...
 
 
@@ -54,6 +61,7 @@ class OnnxRuntime:
         except Exception as error:  # onnxruntime raises its own classes, which share no public base
             raise StoreError(f"{graph}: onnxruntime cannot load it ({error})") from error
         self._inputs = _inputs([value.name for value in self._session.get_inputs()], graph)
+        self.expands = "query" in self._inputs
         self._output = _output([value.name for value in self._session.get_outputs()])
 
     def run(
@@ -61,9 +69,11 @@ class OnnxRuntime:
         input_ids: NDArray[np.int64],
         attention_mask: NDArray[np.int64],
         token_type_ids: NDArray[np.int64] | None = None,
+        *,
+        query: bool = False,
     ) -> NDArray[np.float32]:
         """Return token vectors [batch, sequence, K] or logits [batch, n]."""
-        feeds = _feeds(self._inputs, input_ids, attention_mask, token_type_ids)
+        feeds = _feeds(self._inputs, input_ids, attention_mask, token_type_ids, query)
         vectors: NDArray[np.float32] = self._session.run([self._output], feeds)[0]
         return vectors
 
@@ -89,6 +99,7 @@ class OpenVino:
         except Exception as error:  # OpenVINO raises bare RuntimeError
             raise StoreError(f"{graph}: OpenVINO cannot load it ({error})") from error
         self._inputs = _inputs([value.any_name for value in self._model.inputs], graph)
+        self.expands = "query" in self._inputs
         self._output = _output([value.any_name for value in self._model.outputs])
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -97,13 +108,15 @@ class OpenVino:
         input_ids: NDArray[np.int64],
         attention_mask: NDArray[np.int64],
         token_type_ids: NDArray[np.int64] | None = None,
+        *,
+        query: bool = False,
     ) -> NDArray[np.float32]:
         """Return token vectors [batch, sequence, K] or logits [batch, n]."""
         try:
             request = self._idle.get_nowait()
         except queue.Empty:
             request = self._model.create_infer_request()
-        request.infer(_feeds(self._inputs, input_ids, attention_mask, token_type_ids))
+        request.infer(_feeds(self._inputs, input_ids, attention_mask, token_type_ids, query))
         vectors = np.array(request.get_tensor(self._output).data, np.float32)  # the request's memory is reused
         self._idle.put(request)
         return vectors
@@ -157,7 +170,8 @@ def _feeds(
     input_ids: NDArray[np.int64],
     attention_mask: NDArray[np.int64],
     token_type_ids: NDArray[np.int64] | None,
+    query: bool,
 ) -> dict[str, NDArray[np.int64]]:
     types = np.zeros_like(input_ids) if token_type_ids is None else token_type_ids
-    feeds = dict(zip(INPUTS, (input_ids, attention_mask, types), strict=True))
+    feeds = dict(zip(INPUTS, (input_ids, attention_mask, types, np.array([query], np.int64)), strict=True))
     return {name: feeds[name] for name in names}

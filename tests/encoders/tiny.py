@@ -77,6 +77,26 @@ def save_pylate(folder: Path, **changes: object) -> Path:
     return folder
 
 
+def save_colbert(folder: Path) -> Path:
+    """Save a checkpoint in the layout of Stanford's ColBERT: the projection among the encoder's weights."""
+    save_tiny_encoder(folder)
+    files = pytest.importorskip("safetensors.torch")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["[unused0]", "[unused1]"])  # BERT's vocabulary has them
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(5)
+    model = transformers.AutoModel.from_pretrained(folder)
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.config.architectures = ["HF_ColBERT"]
+    model.config.save_pretrained(folder)
+    weights = {f"bert.{name}": weight.contiguous() for name, weight in model.state_dict().items()}
+    weights["linear.weight"] = torch.randn(16, 32, generator=torch.Generator().manual_seed(6))
+    files.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    settings = {"query_token_id": "[unused0]", "doc_token_id": "[unused1]", "query_maxlen": 14, "doc_maxlen": 30}
+    (folder / "artifact.metadata").write_text(json.dumps(settings | {"mask_punctuation": True}))
+    return folder
+
+
 def save_bge_m3(folder: Path, dim: int = 32) -> Path:
     """Save a model in the layout of BGE-M3: an encoder and two heads in .pt files."""
     save_tiny_encoder(folder)
@@ -85,6 +105,27 @@ def save_bge_m3(folder: Path, dim: int = 32) -> Path:
         head = {"weight": torch.randn(rows, 32, generator=generator), "bias": torch.randn(rows, generator=generator)}
         torch.save(head, folder / name)
     return folder
+
+
+def save_stacked(folder: Path) -> Path:
+    """Save a late-interaction model with two projections, of which one adds its input, and expansion that is seen."""
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    expansion = {"strategy": "min", "length": 9, "attend": True, "token": "[SEP]"}
+    reader = Transformer(save_tiny_encoder(folder / "plain"), query_expansion=expansion, query_length=20)
+    torch.manual_seed(7)
+    modules = [
+        reader,
+        Dense(32, 32, activation_function=torch.nn.Tanh(), module_input_name="token_embeddings", use_residual=True),
+        Dense(32, 8, activation_function=torch.nn.GELU(), module_input_name="token_embeddings", use_residual=True),
+        MultiVectorMask(skiplist_words=[".", "of", "nowhere"], skiplist_tasks=["query", "document"]),
+        Normalize(module_input_name="token_embeddings"),
+    ]
+    prompts = {"query": "what is ", "passage": "document of "}
+    MultiVectorEncoder(modules=modules, prompts=prompts, device="cpu").save(str(folder / "model"))
+    return folder / "model"
 
 
 KINDS = ("plain", "colbert", "sentence", "pylate")

@@ -8,9 +8,10 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rank_plugins._extras import importable, require
+from rank_plugins.encoders.encoder import Role
 from rank_plugins.errors import InputError, MissingExtraError, StoreError
 
 SUMS = "SHA256SUMS"
@@ -18,6 +19,23 @@ SETTINGS = "encoder.json"
 GRAPHS = ["model.onnx", "onnx/model.onnx"]  # where encoder.json names no other
 HUB_FILES = ("*.json", "*.onnx", "*.onnx_data", "onnx/*", "*.bin", SUMS)
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+
+
+PIECES_ONLY = ("query_length", "expanded", "expanded_with", "skipped", "skipped_in_queries", "skipped_at_start")
+LEAST = {"max_length": 3, "overlap": 0, "tokens_per_batch": 1} | dict.fromkeys(PIECES_ONLY, 0)
+FIRST_SETTINGS = {"max_length", "overlap", "normalize", "query_prefix", "document_prefix"}
+RUNNING = {"graphs", "tokens_per_batch"}  # how a model is run, not what it gives
+
+
+class RoleSettings(NamedTuple):
+    """What holds for queries, or for documents; see `Settings`."""
+
+    prefix: str
+    max_length: int
+    expanded: int
+    expanded_with: int
+    skipped: list[int]
+    skipped_at_start: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +55,28 @@ class Settings:
     for a graph in which a text never changes another's vectors: no quantisation with one scale for all."""
     graphs: dict[str, str] = dataclasses.field(default_factory=dict)
     """The graph file of each engine; "model.onnx" where an engine is not named."""
+    pieces: bool = False
+    """Cut a long document into texts, each encoded like a document of its own behind the prefix; not into runs of
+    tokens of which only the first has the prefix."""
+    query_length: int = 0
+    """Tokens of a query at most, where queries have another window than documents; 0: `max_length`."""
+    expanded: int = 0
+    """Tokens that the graph makes of a shorter query; 0: it expands none."""
+    expanded_with: int = 0
+    """The token that it adds to them."""
+    skipped: list[int] = dataclasses.field(default_factory=list)
+    """Token ids that get no vector in documents."""
+    skipped_in_queries: list[int] = dataclasses.field(default_factory=list)
+    skipped_at_start: int = 0
+    """Tokens at the start of a piece that get no vector."""
+
+    def role(self, name: Role) -> RoleSettings:
+        """Return what holds for texts of this role."""
+        if name == "document":
+            return RoleSettings(self.document_prefix, self.max_length, 0, 0, self.skipped, self.skipped_at_start)
+        length = self.query_length or self.max_length
+        skipped = self.skipped_in_queries, self.skipped_at_start
+        return RoleSettings(self.query_prefix, length, self.expanded, self.expanded_with, *skipped)
 
     def graph(self, folder: Path, engine: str) -> Path:
         """Return the file that `engine` loads.
@@ -95,7 +135,7 @@ class Listing:
         try:
             return Path(hub.hf_hub_download(self.model, name))
         except Exception as error:  # the hub's errors have no common base
-            raise InputError(f"encoder: {name} of {self.model!r} could not be fetched ({error})") from error
+            raise InputError(f"model: {name} of {self.model!r} could not be fetched ({error})") from error
 
 
 def look(model: str | os.PathLike[str]) -> Listing:
@@ -153,7 +193,7 @@ def _hub_name(model: str | os.PathLike[str]) -> str:
     """Return a name that may be asked of a hub; a path that is not there never is."""
     name = os.fspath(model)
     if not _HUB_NAME.fullmatch(name) or Path(name).exists():
-        raise InputError(f"encoder: expected a folder with a model or a hub name 'owner/model', got {name!r}")
+        raise InputError(f"model: expected a folder with a model or a hub name 'owner/model', got {name!r}")
     if not importable("huggingface_hub"):
         raise MissingExtraError(
             f"encoder: {name!r} is no folder here, and fetching it needs huggingface_hub;"
@@ -205,15 +245,25 @@ def _checked(own: dict[str, Any], path: Path) -> Settings:
 
     """
     for field in dataclasses.fields(Settings):
-        default: Any = {} if field.default is dataclasses.MISSING else field.default
+        default: Any = _default(field)
         value: Any = own.get(field.name, default)
-        least = {"max_length": 3, "overlap": 0, "tokens_per_batch": 1}.get(field.name)
+        least = LEAST.get(field.name) if isinstance(default, int) else None
         if type(value) is not type(default) or (least is not None and value < least):
             wanted = type(default).__name__ + ("" if least is None else f", at least {least}")
             raise StoreError(f"{path}: {field.name}: expected {wanted}, got {value!r}")
     if not all(isinstance(name, str) for name in own.get("graphs", {}).values()):
         raise StoreError(f"{path}: graphs: expected the name of a file for each engine, got {own['graphs']!r}")
-    return Settings(**own)
+    for name in ("skipped", "skipped_in_queries"):
+        if not all(type(number) is int for number in own.get(name, [])):
+            raise StoreError(f"{path}: {name}: expected token ids, got {own[name]!r}")
+    settings = Settings(**own)
+    if not settings.pieces and any(getattr(settings, name) for name in PIECES_ONLY):
+        raise StoreError(f"{path}: expected {', '.join(PIECES_ONLY)} only with pieces: true; export the model again")
+    return settings
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def check_sums(folder: Path) -> None:
@@ -224,7 +274,7 @@ def check_sums(folder: Path) -> None:
 
     """
     for name, expected in _sums(folder).items():
-        got = _sha256(folder / name)
+        got = sha256(folder / name)
         if got != expected:
             raise StoreError(
                 f"{folder / name}: expected SHA-256 {expected}, got {got}; the file is damaged, install it again"
@@ -236,9 +286,13 @@ def fingerprint(folder: Path, settings: Settings, long_documents: str) -> str:
     sums = _sums(folder)
     names = set(sums) or {name for name in _names(folder) if "/" not in name or name.startswith("onnx/")}
     names = {name for name in names if name.endswith((".onnx", ".onnx_data", ".bin")) or name == "tokenizer.json"}
-    parts = {name: sums.get(name) or _sha256(folder / name) for name in names}
-    rest: dict[str, Any] = dataclasses.asdict(settings) | {"long_documents": long_documents}
-    del rest["graphs"], rest["tokens_per_batch"]
+    parts = {name: sums.get(name) or sha256(folder / name) for name in names}
+    rest: dict[str, Any] = {"long_documents": long_documents}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        # Settings that came later count where they are used: folders from before keep their fingerprint.
+        if field.name in FIRST_SETTINGS or (field.name not in RUNNING and value != _default(field)):
+            rest[field.name] = value
     return hashlib.sha256(json.dumps([parts, rest], sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -251,7 +305,7 @@ def _sums(folder: Path) -> dict[str, str]:
     return {name.lstrip("*"): digest for digest, name in pairs}
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

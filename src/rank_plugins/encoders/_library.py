@@ -9,21 +9,20 @@ import json
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rank_plugins._batches import batches
 from rank_plugins._checks import whole_number
-from rank_plugins._extras import require
 from rank_plugins._progress import progress
+from rank_plugins._transformers import Identity, tokenizer_definition
 from rank_plugins.embeddings import TokenEmbeddings
-from rank_plugins.encoders._tokenize import SPARE, TextCutter
-from rank_plugins.encoders.encoder import clean_texts
+from rank_plugins.encoders._tokenize import Pieces, TextCutter
+from rank_plugins.encoders.encoder import Role, Token, clean_texts
 from rank_plugins.errors import InputError, RankPluginsError
 
-Role = Literal["query", "document"]
 LONG_DOCUMENTS = ("windows", "first")
 BATCH_TOKENS = 8192
 OVERLAP = 32  # tokens that a window repeats of the one before
@@ -39,12 +38,12 @@ class LibraryModel(abc.ABC):
             InputError: texts cannot be cut with the tokenizer.
 
         """
-        self.name, self._live = name, live
+        self.name = name
         self._lock = threading.Lock()
-        definition = tokenizer_definition(tokenizer, name)
+        definition = tokenizer_definition(tokenizer, f"encoder {name!r}")
         self.cutter = TextCutter(definition)
         self._tokenizer = hashlib.sha256(definition.encode()).hexdigest()
-        self._known: tuple[Any, str] | None = None
+        self._identity = Identity(live=live)
 
     @abc.abstractmethod
     def window(self, role: Role) -> int | None:
@@ -64,6 +63,14 @@ class LibraryModel(abc.ABC):
         """Run texts together; return the vectors of each, padding removed."""
 
     @abc.abstractmethod
+    def _layout(self, text: str, role: Role) -> tuple[list[int], list[bool]]:
+        """Return the model's tokens of a text, its own included, and which of them have a vector."""
+
+    @abc.abstractmethod
+    def _frames(self, role: Role) -> list[tuple[str, str]]:
+        """Return the strings that the model may put before and behind texts of this role."""
+
+    @abc.abstractmethod
     def _configuration(self) -> tuple[Mapping[str, Any], Any]:
         """Return the weights by name, as tensors, and the rest of what decides the vectors, for JSON."""
 
@@ -71,6 +78,24 @@ class LibraryModel(abc.ABC):
         """Run texts together; return the vectors of each, float32 [tokens, K]."""
         with self._lock:
             return self._encode(texts, role)
+
+    def tokens(self, text: str, role: Role) -> list[Token]:
+        """Return the token behind every vector of `encode([text], role)`.
+
+        Raises:
+            InputError: the model changes texts in a way that cannot be followed.
+
+        """
+        with self._lock:
+            ids, kept = self._layout(text, role)
+        for around in self._frames(role):
+            found = self.cutter.placed(text, around, ids)
+            if found is not None:
+                return [token for token, has in zip(found, kept, strict=True) if has]
+        raise InputError(
+            f"encoder {self.name!r}: expected the tokens that its tokenizer gives a {role}, got others; what its"
+            " vectors stand for cannot be told"
+        )
 
     @functools.cached_property
     def dim(self) -> int:
@@ -113,16 +138,11 @@ class LibraryModel(abc.ABC):
 
         Hashed when first asked for, and again where a live model has been trained or changed since.
         """
-        if self._known is not None and not self._live:
-            return self._known[1]
+        if (settled := self._identity.settled) is not None:
+            return settled
         with self._lock:
             weights, rest = self._configuration()
-            rest = [rest, self._tokenizer, self.window("query"), self.window("document")]
-            settings = json.dumps(rest, sort_keys=True, default=lambda value: type(value).__name__)
-            state = settings, {name: _version(tensor) for name, tensor in weights.items()}
-            if self._known is None or self._known[0] != state:
-                self._known = state, _digest(settings, weights)
-            return self._known[1]
+            return self._identity.of(weights, [rest, self._tokenizer, self.window("query"), self.window("document")])
 
 
 class LibraryEncoder:
@@ -178,6 +198,23 @@ class LibraryEncoder:
         """
         return self._encode(clean_texts(texts, "documents"), "document", show_progress=show_progress)
 
+    def tokens(self, texts: Sequence[str], role: Role) -> list[list[Token]]:
+        """Return the token behind every vector that `encode_queries` or `encode_documents` gives these texts.
+
+        Raises:
+            InputError: the model changes texts in a way that cannot be followed.
+            InputTypeError: not a list of str.
+
+        """
+        model = self._model
+        cleaned = clean_texts(texts, "texts")
+        found: list[list[Token]] = [[] for _ in cleaned]
+        pieces = self._pieces(model, cleaned, role)
+        for i, piece, begin in zip(pieces.owners, pieces.texts, pieces.starts, strict=True):
+            tokens = model.tokens(piece, role)
+            found[i] += [token._replace(start=begin + token.start, stop=begin + token.stop) for token in tokens]
+        return found
+
     @property
     def _model(self) -> LibraryModel:
         model = self._loaded
@@ -187,41 +224,26 @@ class LibraryEncoder:
 
     def _encode(self, texts: list[str], role: Role, *, show_progress: bool) -> TokenEmbeddings:
         model = self._model
-        owners, pieces, lengths = self._pieces(model, texts, role)
-        vectors: list[NDArray[np.float32]] = [np.empty((0, model.dim), np.float32)] * len(pieces)
-        with progress(len(pieces), "text", show=show_progress) as advance:
-            for batch in batches(lengths, self._batch_tokens):
-                for place, found in zip(batch, model.encode([pieces[i] for i in batch], role), strict=True):
+        pieces = self._pieces(model, texts, role)
+        vectors: list[NDArray[np.float32]] = [np.empty((0, model.dim), np.float32)] * len(pieces.texts)
+        with progress(len(pieces.texts), "text", show=show_progress) as advance:
+            for batch in batches(pieces.tokens, self._batch_tokens):
+                for place, found in zip(batch, model.encode([pieces.texts[i] for i in batch], role), strict=True):
                     vectors[place] = found
                 advance(len(batch))
         tokens = np.zeros(len(texts), np.int64)
-        np.add.at(tokens, owners, [len(found) for found in vectors])
+        np.add.at(tokens, pieces.owners, [len(found) for found in vectors])
         values = np.concatenate(vectors) if vectors else np.empty((0, model.dim), np.float32)
         return TokenEmbeddings(values, np.concatenate(([0], np.cumsum(tokens))))
 
-    def _pieces(
-        self, model: LibraryModel, texts: list[str], role: Role
-    ) -> tuple[list[int], list[str], NDArray[np.int64]]:
-        """Return what is encoded: the text that each piece is of, the piece, and its tokens in the model.
-
-        A text without any token of its own has no piece.
-        """
+    def _pieces(self, model: LibraryModel, texts: list[str], role: Role) -> Pieces:
+        """Return what is encoded; a text without any token of its own has no piece."""
         own, room = model.room(role)
-        least = model.query_tokens if role == "query" else 0
-        counts = model.cutter.lengths(texts)
-        used = [i for i, text in enumerate(texts) if counts[i] and text.strip()]
-        if room is None:
-            return used, [texts[i] for i in used], np.maximum(counts[used] + own, least)
-        long = [i for i in used if counts[i] > room]
-        if long and (role == "query" or self._first_only):
+        first_only = role == "query" or self._first_only
+        pieces = model.cutter.cut(texts, own, room, OVERLAP, first_only=first_only)
+        if room is not None and pieces.long and first_only:
             self._tell(role, own + room)
-        if not long or role == "query" or self._first_only:
-            return used, [texts[i] for i in used], np.maximum(np.minimum(counts[used], room) + own, least)
-        safe = max(room - (SPARE if own > model.cutter.special_tokens else 0), 1)
-        cut = {i: model.cutter.pieces(texts[i], safe, OVERLAP) for i in long}
-        owners = [i for i in used for _ in cut.get(i, [""])]
-        pieces = [piece for i in used for piece in cut.get(i, [texts[i]])]
-        return owners, pieces, np.minimum(model.cutter.lengths(pieces), room) + own
+        return pieces._replace(tokens=np.maximum(pieces.tokens, model.query_tokens)) if role == "query" else pieces
 
     def _tell(self, role: Role, window: int) -> None:
         """Warn of texts that are cut, once for queries and once for documents."""
@@ -248,46 +270,3 @@ def check_settings(long_documents: str, batch_tokens: int) -> int:
     if long_documents not in LONG_DOCUMENTS:
         raise InputError(f"long_documents: expected one of {', '.join(LONG_DOCUMENTS)}, got {long_documents!r}")
     return whole_number(batch_tokens, "batch_tokens", 1)
-
-
-def tokenizer_definition(tokenizer: Any, name: str) -> str:
-    """Return the JSON text of a transformers tokenizer, without what its last call left in it.
-
-    Raises:
-        InputError: it is not backed by the tokenizers package, so that texts could not be cut by it; or it knows no
-            word, as transformers makes it where a tokenizer's files are missing.
-
-    """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise InputError(
-            f"encoder {name!r}: expected a model with a fast tokenizer (tokenizer.json), got"
-            f" {type(tokenizer).__name__}; convert it with transformers and save it again"
-        )
-    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
-        raise InputError(
-            f"encoder {name!r}: expected a tokenizer with a vocabulary, got one of {len(tokenizer)} special tokens;"
-            " its files (tokenizer.json) are missing"
-        )
-    definition = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
-    return json.dumps(definition, ensure_ascii=False)
-
-
-def transformer_configuration(config: Any) -> dict[str, Any]:
-    """Return a transformers configuration without what says nothing of the vectors: places, versions, kernels."""
-    said = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"}
-    return {name: value for name, value in config.to_dict().items() if name not in said and "attn_impl" not in name}
-
-
-def _digest(settings: str, weights: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(settings.encode())
-    for name, tensor in sorted(weights.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        flat = tensor.detach().cpu().contiguous().flatten()
-        digest.update(memoryview(flat.view(require("torch").uint8).numpy()))
-    return digest.hexdigest()
-
-
-def _version(tensor: Any) -> tuple[int, int]:
-    """Return what differs after a tensor was written to, or replaced; torch counts writes."""
-    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version

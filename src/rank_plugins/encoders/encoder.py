@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputTypeError
 
+Role: TypeAlias = Literal["query", "document"]
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Token(NamedTuple):
+    """What one vector stands for: text[start:stop] of the text that was encoded.
+
+    A token that the model adds (a special one, a marker, a prompt, query expansion) has start == stop, and its text
+    is its piece.
+    """
+
+    text: str
+    start: int
+    stop: int
+    piece: str
+    """As the vocabulary spells it: "##ed", or "[UNK]" for what is not in it."""
+
+    @property
+    def special(self) -> bool:
+        """Whether the model added it."""
+        return self.start == self.stop
 
 
 @runtime_checkable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,18 +11,19 @@ from numpy.typing import NDArray
 
 from rank_plugins._extras import require
 from rank_plugins._shared import shared
-from rank_plugins.encoders._files import fetch, look
+from rank_plugins._transformers import transformer_configuration
+from rank_plugins.encoders._files import Listing, fetch, look
 from rank_plugins.encoders._library import (
     BATCH_TOKENS,
     LibraryEncoder,
     LibraryModel,
-    Role,
     check_settings,
-    transformer_configuration,
 )
+from rank_plugins.encoders.encoder import Role
 from rank_plugins.errors import InputError, InputTypeError, StoreError
 
 HEADS = ("colbert_linear.pt", "sparse_linear.pt")
+PLACE = "\ue000"  # stands for a text, where no text has it
 NOT_TORCH = ["onnx/*", "*.onnx*", "flax_model.msgpack", "rust_model.ot", "tf_model.h5", "imgs/*"]
 
 
@@ -61,15 +61,10 @@ class FlagEmbeddingEncoder(LibraryEncoder):
         if isinstance(model, (str, os.PathLike)):
             listing = look(model)
             library = require("FlagEmbedding")
-            if missing := [name for name in HEADS if name not in listing.names]:
-                raise InputError(
-                    f"encoder: expected a BGE-M3 model with {' and '.join(HEADS)}, found no {' and no '.join(missing)}"
-                    f" in {listing.model!r}; FlagEmbedding would make heads of random numbers"
-                )
             device = device or str(library.BGEM3FlagModel.get_target_devices(None)[0])
             loaded = shared(
                 ("flagembedding", listing.model, device),
-                lambda: _load(library, listing.model, listing.folder, device),
+                lambda: _Model(load_model(listing, device), listing.model, live=False),
             )
         elif "FlagEmbedding" not in {base.__module__.split(".")[0] for base in type(model).__mro__}:
             raise InputTypeError(f"encoder: expected a folder, a name or a BGEM3FlagModel, got {type(model).__name__}")
@@ -125,6 +120,14 @@ class _Model(LibraryModel):
         options = {"padding": True, "truncation": True, "return_tensors": "pt"}
         return self._model.tokenizer(texts, max_length=self.window(role), **options)
 
+    def _layout(self, text: str, role: Role) -> tuple[list[int], list[bool]]:
+        features = self._features([text], role)
+        return features["input_ids"][0].tolist(), self._kept(features["attention_mask"])[0].tolist()
+
+    def _frames(self, role: Role) -> list[tuple[str, str]]:
+        before, _, after = self._instructed(PLACE, role).partition(PLACE)
+        return [(before, after)]
+
     def _measure(self, role: Role) -> tuple[int, int]:
         return int(self._features(["a"], role)["attention_mask"].sum()), int(self._encode(["a"], role)[0].shape[1])
 
@@ -134,9 +137,12 @@ class _Model(LibraryModel):
         with require("torch").no_grad():
             options = {"return_dense": False, "return_colbert_vecs": True, "truncate_dim": self._model.truncate_dim}
             vectors = self._model.model(features, **options)["colbert_vecs"]
-        mask = features["attention_mask"]
-        kept = (mask.bool() & (mask.cumsum(1) > 1))[:, 1:]  # the first token, CLS, has no colbert vector
+        kept = self._kept(features["attention_mask"])[:, 1:]
         return [row[mask].float().cpu().numpy() for row, mask in zip(vectors, kept, strict=True)]
+
+    def _kept(self, mask: Any) -> Any:
+        """Return which tokens have a colbert vector: not padding, and not the first, CLS."""
+        return mask.bool() & (mask.cumsum(1) > 1)
 
     def _configuration(self) -> tuple[Mapping[str, Any], Any]:
         model = self._model
@@ -148,9 +154,22 @@ class _Model(LibraryModel):
         return model.model.state_dict(), rest
 
 
-def _load(library: Any, name: str, folder: Path | None, device: str) -> _Model:
-    """Load the model; its heads, pickled tensors, are read by torch's loader that runs no code."""
-    folder = folder or fetch(name, ignore_patterns=NOT_TORCH)
+def load_model(listing: Listing, device: str) -> Any:
+    """Return a BGEM3FlagModel, new; its heads, pickled tensors, are read by torch's loader that runs no code.
+
+    Raises:
+        InputError: no BGE-M3 model, or one that cannot be loaded.
+        MissingExtraError: FlagEmbedding is not installed.
+        StoreError: the heads' files are damaged.
+
+    """
+    library = require("FlagEmbedding")
+    if missing := [name for name in HEADS if name not in listing.names]:
+        raise InputError(
+            f"encoder: expected a BGE-M3 model with {' and '.join(HEADS)}, found no {' and no '.join(missing)}"
+            f" in {listing.model!r}; FlagEmbedding would make heads of random numbers"
+        )
+    folder = listing.folder or fetch(listing.model, ignore_patterns=NOT_TORCH)
     head = folder / HEADS[0]
     try:
         dim = len(require("torch").load(head, map_location="cpu", weights_only=True)["weight"])
@@ -158,8 +177,7 @@ def _load(library: Any, name: str, folder: Path | None, device: str) -> _Model:
         raise StoreError(f"{head}: cannot be read as a linear layer ({error}); fetch the model again") from error
     try:
         model = library.BGEM3FlagModel(str(folder), use_fp16=False, devices=device, colbert_dim=dim)
-        return _Model(model, name, live=False)
-    except InputError:
-        raise
+        model.model.to(device)
     except Exception as error:  # transformers, torch and safetensors raise what they come to
-        raise InputError(f"encoder: FlagEmbedding cannot load {name!r} ({error})") from error
+        raise InputError(f"encoder: FlagEmbedding cannot load {listing.model!r} ({error})") from error
+    return model

@@ -19,10 +19,11 @@ from rank_plugins._engines import Engine, choose, open_graph
 from rank_plugins._progress import progress
 from rank_plugins._threads import run_each, thread_count
 from rank_plugins.embeddings import TokenEmbeddings
-from rank_plugins.encoders._files import check_sums, find_folder, fingerprint, read_settings
-from rank_plugins.encoders._tokenize import Window, WindowTokenizer
-from rank_plugins.encoders.encoder import clean_texts
-from rank_plugins.errors import InputError, RankPluginsError
+from rank_plugins.encoders._files import SETTINGS, check_sums, find_folder, fingerprint, read_settings
+from rank_plugins.encoders._roles import read_tokenizers
+from rank_plugins.encoders._tokenize import Window
+from rank_plugins.encoders.encoder import Role, Token, clean_texts
+from rank_plugins.errors import InputError, RankPluginsError, StoreError
 
 MINILM = Path(__file__).parent / "minilm"
 LONG_DOCUMENTS = ("windows", "first")
@@ -79,8 +80,13 @@ class OnnxEncoder:
         self._threads = threads
         self._settings = read_settings(self._folder)
         check_sums(self._folder)
-        self._tokenizer = WindowTokenizer(self._folder, self._settings.max_length, self._settings.overlap)
-        self._graph: Engine | None = open_graph(self.engine, self._settings.graph(self._folder, self.engine))
+        self._tokenizers = read_tokenizers(self._folder, self._settings, thread_count(threads))
+        path = self._settings.graph(self._folder, self.engine)
+        graph = open_graph(self.engine, path)
+        if graph.expands != bool(self._settings.expanded):
+            expected = "that expands queries" if self._settings.expanded else "without query expansion"
+            raise StoreError(f"{path}: expected a graph {expected}, as {SETTINGS} says; export the model again")
+        self._graph: Engine | None = graph
         self._warned = threading.Event()
 
     def __repr__(self) -> str:
@@ -110,17 +116,16 @@ class OnnxEncoder:
             InputTypeError: not a list of str.
 
         """
-        cleaned = _prefixed(clean_texts(texts, "queries"), self._settings.query_prefix)
-        windows, long = self._tokenizer.windows(cleaned, first_only=True, threads=thread_count(self._threads))
+        windows, long = self._tokenizers["query"].windows(clean_texts(texts, "queries"), first_only=True)
         if long and not self._warned.is_set():
             self._warned.set()
+            most = self._settings.role("query").max_length
             warnings.warn(
-                f"a query is longer than {self._settings.max_length} tokens and only its start is used;"
-                " shorten it (this is said once)",
+                f"a query is longer than {most} tokens and only its start is used; shorten it (this is said once)",
                 UserWarning,
                 stacklevel=2,
             )
-        return self._encode(len(cleaned), windows, show_progress=False)
+        return self._encode(len(texts), windows, "query", show_progress=False)
 
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> TokenEmbeddings:
         """Return the token embeddings of each document, float32, vectors of length 1 where the model says so.
@@ -132,7 +137,7 @@ class OnnxEncoder:
         windows, long = self._document_windows(texts)
         if long:
             _log.info("%d of %d documents are longer than %d tokens", len(long), len(texts), self._settings.max_length)
-        return self._encode(len(texts), windows, show_progress=show_progress)
+        return self._encode(len(texts), windows, "document", show_progress=show_progress)
 
     def document_tokens(self, texts: Sequence[str]) -> list[list[str]]:
         """Return the tokens of each document, special ones included: one per vector of `encode_documents`.
@@ -144,28 +149,39 @@ class OnnxEncoder:
         windows, _ = self._document_windows(texts)
         tokens: list[list[str]] = [[] for _ in texts]
         for window in windows:
-            tokens[window.text] += self._tokenizer.tokens(window)
+            tokens[window.text] += self._tokenizers["document"].names(window)
         return tokens
+
+    def tokens(self, texts: Sequence[str], role: Role) -> list[list[Token]]:
+        """Return the token behind every vector that `encode_queries` or `encode_documents` gives these texts.
+
+        Raises:
+            InputTypeError: not a list of str.
+
+        """
+        first_only = role == "query" or self._first_only
+        return [self._tokenizers[role].placed(text, first_only=first_only) for text in clean_texts(texts, "texts")]
 
     def _document_windows(self, texts: Sequence[str]) -> tuple[list[Window], list[int]]:
         """Return the windows of the documents in order, and the documents that are longer than one."""
-        cleaned = _prefixed(clean_texts(texts, "documents"), self._settings.document_prefix)
-        return self._tokenizer.windows(cleaned, first_only=self._first_only, threads=thread_count(self._threads))
+        return self._tokenizers["document"].windows(clean_texts(texts, "documents"), first_only=self._first_only)
 
-    def _encode(self, count: int, windows: Sequence[Window], *, show_progress: bool) -> TokenEmbeddings:
+    def _encode(self, count: int, windows: Sequence[Window], role: Role, *, show_progress: bool) -> TokenEmbeddings:
         lengths = np.fromiter((len(window.ids) for window in windows), np.int64, len(windows))
-        starts = np.cumsum(lengths) - lengths
+        found = np.fromiter((window.vectors for window in windows), np.int64, len(windows))
+        starts = np.cumsum(found) - found
         tokens = np.zeros(count, np.int64)
-        np.add.at(tokens, [window.text for window in windows], lengths)
-        values = np.empty((int(lengths.sum()), self.dim), np.float32)
+        np.add.at(tokens, [window.text for window in windows], found)
+        values = np.empty((int(found.sum()), self.dim), np.float32)
 
         def work(batch: list[int]) -> None:
-            self._fill(values, starts, windows, batch)
+            self._fill(values, starts, windows, batch, role)
             advance(len(batch))
 
         budget = self._settings.tokens_per_batch if self._graph and self._graph.batches else 1
+        width = np.maximum(lengths, self._settings.role(role).expanded)
         with progress(len(windows), "text", show=show_progress) as advance:
-            run_each(work, batches(lengths, budget), thread_count(self._threads))
+            run_each(work, batches(width, budget), thread_count(self._threads))
         return TokenEmbeddings(values, np.concatenate(([0], np.cumsum(tokens))))
 
     def _fill(
@@ -174,6 +190,7 @@ class OnnxEncoder:
         starts: NDArray[np.int64],
         windows: Sequence[Window],
         batch: Sequence[int],
+        role: Role,
     ) -> None:
         """Encode the windows of one batch and write their vectors to their rows of `values`."""
         width = max(len(windows[i].ids) for i in batch)
@@ -182,20 +199,16 @@ class OnnxEncoder:
         for row, i in enumerate(batch):
             ids[row, : len(windows[i].ids)] = windows[i].ids
             mask[row, : len(windows[i].ids)] = 1
-        vectors = self._run(ids, mask)
+        vectors = self._run(ids, mask, query=role == "query")
         if self._settings.normalize:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), 1e-12)
         for row, i in enumerate(batch):
-            length = len(windows[i].ids)
-            values[starts[i] : starts[i] + length] = vectors[row, :length]
+            kept = windows[i].kept
+            own = vectors[row, : len(windows[i].ids)] if kept is None else vectors[row, : len(kept)][kept]
+            values[starts[i] : starts[i] + len(own)] = own
 
-    def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], *, query: bool = False) -> NDArray[np.float32]:
         graph = self._graph
         if graph is None:
             raise RankPluginsError(f"{self!r} is closed; make another one")
-        return graph.run(ids, mask)
-
-
-def _prefixed(texts: Sequence[str], prefix: str) -> list[str]:
-    """Return the texts behind the prefix of their role; what is only whitespace becomes "", which has no token."""
-    return [prefix + text if text.strip() else "" for text in texts]
+        return graph.run(ids, mask, query=query)

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from rank_plugins._extras import require
 from rank_plugins._shared import shared
+from rank_plugins._transformers import transformer_configuration
 from rank_plugins.encoders._files import Listing, look
 from rank_plugins.encoders._library import (
     BATCH_TOKENS,
     LibraryEncoder,
     LibraryModel,
-    Role,
     check_settings,
-    transformer_configuration,
 )
+from rank_plugins.encoders.encoder import Role
 from rank_plugins.errors import InputError, InputTypeError, MissingExtraError
 
 MULTI, SINGLE = "MultiVectorEncoder", "SentenceTransformer"
@@ -63,7 +63,7 @@ class SentenceTransformersEncoder(LibraryEncoder):
             library = require("sentence_transformers")
             device = device or str(library.util.get_device_name())
             key: tuple[Any, ...] = ("sentence-transformers", listing.model, device)
-            loaded = shared(key, lambda: _Model(_load(listing, kind, device), kind, listing.model, live=False))
+            loaded = shared(key, lambda: _Model(load_model(listing, kind, device), kind, listing.model, live=False))
         else:
             if device is not None:
                 raise InputTypeError("device: cannot change a model that is already made; move the model itself")
@@ -125,6 +125,13 @@ class _Model(LibraryModel):
             found.append(require("torch").nn.functional.normalize(vectors, dim=-1).cpu().numpy())
         return found
 
+    def _layout(self, text: str, role: Role) -> tuple[list[int], list[bool]]:
+        features = self._call([text], role, None)[0]
+        return features["input_ids"].tolist(), features["attention_mask"].bool().tolist()
+
+    def _frames(self, role: Role) -> list[tuple[str, str]]:  # noqa: ARG002 - which prompt a role gets, the model decides
+        return [(prompt, "") for prompt in dict.fromkeys([*self._model.prompts.values(), ""])]
+
     def _configuration(self) -> tuple[Mapping[str, Any], Any]:
         model = self._model
         modules = [
@@ -172,8 +179,14 @@ def kind_of(listing: Listing) -> tuple[str, str]:
     return SINGLE, "it is a plain transformers model: token embeddings of its last layer, no projection added"
 
 
-def _load(listing: Listing, kind: str, device: str) -> Any:
-    """Load the model; its weights come from safetensors."""
+def load_model(listing: Listing, kind: str, device: str) -> Any:
+    """Return the library's own model, new; its weights come from safetensors.
+
+    Raises:
+        InputError: it cannot be loaded, or lacks its projection.
+        MissingExtraError: sentence-transformers is not installed, or is older than this model.
+
+    """
     library = require("sentence_transformers")
     if not hasattr(library, kind):
         raise MissingExtraError(

@@ -149,7 +149,18 @@ def _query(query: Query, where: str) -> str | NDArray[np.float32]:
         if not hasattr(query, "ndim"):
             raise InputTypeError(f"{where}: expected a str or an array [Q, K], got {type(query).__name__}")
         return query_array(query)
-    if not query.strip():
+    return query_text(query, where)
+
+
+def query_text(query: object, where: str) -> str:
+    """Return the text of a query without lone surrogates.
+
+    Raises:
+        InputError: it is empty.
+        InputTypeError: not a str.
+
+    """
+    if isinstance(query, str) and not query.strip():
         raise InputError(f"{where}: expected text, got {query[:20]!r}; an empty query ranks nothing")
     return clean_text(query, where)
 

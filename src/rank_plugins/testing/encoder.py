@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rank_plugins.embeddings import TokenEmbeddings
-from rank_plugins.encoders.encoder import clean_texts
+from rank_plugins.encoders.encoder import Role, Token, clean_texts
 
 
 class HashEncoder:
@@ -38,6 +39,11 @@ class HashEncoder:
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> TokenEmbeddings:  # noqa: ARG002 - the protocol's name
         """Return one vector of length 1 per word."""
         return self._encode(clean_texts(texts, "documents"))
+
+    def tokens(self, texts: Sequence[str], role: Role) -> list[list[Token]]:  # noqa: ARG002 - both roles are alike
+        """Return the word behind every vector."""
+        cleaned = clean_texts(texts, "texts")
+        return [[Token(word[0], *word.span(), word[0]) for word in re.finditer(r"\S+", text)] for text in cleaned]
 
     def close(self) -> None:
         """Remember that it was closed."""
