@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,16 @@ from rank_plugins._maxsim import maxsim
 from rank_plugins._threads import thread_count
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.encoders import Encoder
+from rank_plugins.encoders.encoder import clean_text
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.rerankers.ranking import Ranking
-from rank_plugins.rerankers.reranker import Request, Reranker
+from rank_plugins.rerankers.reranker import Request, Reranker, query_text
 from rank_plugins.store import EmbeddingStore
 from rank_plugins.store.ids import text_hash
 from rank_plugins.store.memory import TokenCache
+
+if TYPE_CHECKING:
+    from rank_plugins.explanations import Explanation
 
 SCORES = ("sum", "mean")
 TEXTS_AT_ONCE = 2048  # encoded together: bounds the memory of a long list, about 1 GB for full windows
@@ -120,6 +125,18 @@ class MaxSimReranker(Reranker):
                 self._encoder = self._load()
             return cast(Encoder, self._encoder)
 
+    @property
+    def fingerprint(self) -> str | None:
+        """The encoder's, with the kind of score and how the store or cache compresses documents.
+
+        None for a store whose codec is not fitted yet. The encoder is loaded.
+        """
+        source = self._embeddings_source()
+        codec = "exact" if source is None else source.codec_fingerprint
+        if codec is None:
+            return None
+        return f"maxsim {'mean' if self._mean else 'sum'} {codec} {self.encoder.fingerprint}"
+
     def warm_up(self) -> None:
         """Load the encoder, and open the store."""
         self.encoder  # noqa: B018 - loads it
@@ -148,11 +165,43 @@ class MaxSimReranker(Reranker):
                 self._source.close()
                 self._source = None
 
+    def explain(self, query: str, document: str) -> Explanation:
+        """Return which document token each query token matches, and what that brings to the document's score.
+
+        The document is encoded here, and kept in no store or cache.
+
+        Raises:
+            InputError: an empty query; or embeddings that are not one for each token, as those of a store with a
+                reduction.
+            InputTypeError: not text, or an encoder that does not tell its tokens.
+
+        """
+        from rank_plugins.explanations.explanation import explained
+
+        texts = query_text(query, "query"), clean_text(document, "document")
+        with self._at_work():
+            source = self._embeddings_source()
+            if source is not None:
+                source.check_encoder(self.encoder)
+            (vectors,) = self._queries([texts[0]])
+            if source is None:
+                documents = self.encoder.encode_documents([texts[1]])
+            else:
+                documents = source.encode([texts[1]], self.encoder)
+                vectors = source.project(vectors)
+            return explained(texts, self.encoder, vectors, documents, mean=self._mean)
+
     def _rank(self, requests: Sequence[Request], top_k: int | None) -> list[Ranking]:
+        with self._at_work():
+            return self._ranked(requests, top_k)
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Keep models and files open inside."""
         with self._lock:
             self._running += 1
         try:
-            return self._ranked(requests, top_k)
+            yield
         finally:
             with self._lock:
                 self._running -= 1

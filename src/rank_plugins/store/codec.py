@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,15 @@ class Codec:
         return (self.dims is None or self.projection is not None) and (
             self.name not in CODED or self.codebook is not None
         )
+
+    @property
+    def fingerprint(self) -> str | None:
+        """What decides a document's rows besides its encoder; None before the codec is fitted."""
+        if not self.fitted:
+            return None
+        fitted = [part.to_bytes() for part in (self.projection, self.codebook) if part is not None]
+        settings = json.dumps([self.name, self.dims, self.reduction.to_dict()], sort_keys=True)
+        return hashlib.blake2b(b"\0".join([settings.encode(), *fitted]), digest_size=16).hexdigest()
 
     def fit(self, sample: TokenEmbeddings) -> Codec:
         """Return this codec with its projection and codebook fitted to a sample of the corpus, float32.

@@ -17,6 +17,7 @@ from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.encoders.encoder import Encoder
 from rank_plugins.errors import InputError
 from rank_plugins.quantize import requantized
+from rank_plugins.store.codec import Codec
 from rank_plugins.store.ids import text_hash
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -42,6 +43,11 @@ class TokenCache:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    @property
+    def codec_fingerprint(self) -> str | None:
+        """The fingerprint of a store's default codec, which this one uses too."""
+        return Codec().fingerprint
 
     def check_encoder(self, encoder: Encoder) -> None:
         """Accept the encoder, the only one that this cache ever meets."""

@@ -42,6 +42,11 @@ class StoreReader:
         return self._settings.codec.name
 
     @property
+    def codec_fingerprint(self) -> str | None:
+        """The fingerprint of the codec, fitted as it is here; None before it is fitted to the first documents."""
+        return self._settings.codec.fingerprint
+
+    @property
     def dim(self) -> int | None:
         """K of the encoder; None before the first documents."""
         return self._settings.dim

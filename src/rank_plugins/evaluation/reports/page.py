@@ -11,7 +11,7 @@ from rank_plugins.evaluation.reports.style import css
 from rank_plugins.evaluation.reports.svg import escape
 
 NAME = ' class="name"'
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 NEGATIVE = re.compile(r"(?<![\w.&#])-(?=\d)")
 
 # Reading needs no script; this one sorts a table by the column whose head was pressed.
@@ -36,22 +36,23 @@ for (const table of document.querySelectorAll("table.sorted")) {
 """
 
 
-def page(title: str, lead: str, sections: Iterable[str]) -> str:
-    """Return the whole page."""
+def page(title: str, lead: str, sections: Iterable[str], *, style: str = "", script: str = SORTING) -> str:
+    """Return the whole page; `style` comes behind that of all pages, and without `script` none may run."""
     import rank_plugins
 
+    policy = POLICY + ("; script-src 'unsafe-inline'" if script else "")
     return "\n".join(
         [
             "<!DOCTYPE html>",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            f"<title>{escape(title)}</title><style>{css()}</style></head>",
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            f"<title>{escape(title)}</title><style>{css()}{style}</style></head>",
             f'<body><main><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>',
             *sections,
             f"<footer>rank-plugins {escape(rank_plugins.__version__)}</footer></main>",
-            f"<script>{SORTING}</script></body></html>\n",
+            f"<script>{script}</script></body></html>\n" if script else "</body></html>\n",
         ]
     )
 

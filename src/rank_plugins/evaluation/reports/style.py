@@ -54,11 +54,15 @@ p,li{max-width:75ch}p{margin:6px 0}ul{margin:6px 0;padding-left:20px}
 figure{margin:0;padding:14px;background:var(--panel);border-radius:8px;min-width:0;break-inside:avoid}
 figcaption{margin-bottom:8px}figcaption b{color:var(--text);overflow-wrap:anywhere}
 svg{display:block;width:100%;height:auto;max-width:440px}
+"""
+CHARTS = """
 svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif;fill:var(--text)}
 svg .tick{fill:var(--muted)}svg .over{font-size:13px}
 .grid{stroke:var(--rule)}.axis{stroke:var(--muted)}.diagonal{stroke:var(--muted);stroke-dasharray:4 4}
 .whisker{stroke:var(--text);stroke-width:1.5}.halo{stroke:var(--panel);stroke-width:4.5}.line{fill:none;stroke-width:2}
 .win{fill:var(--win)}.loss{fill:var(--loss)}.win,.loss{shape-rendering:crispEdges}.band{fill:var(--band)}.other{fill:var(--muted)}
+"""
+MORE_LAYOUT = """
 .key{display:flex;flex-wrap:wrap;gap:4px 18px;list-style:none;padding:0;margin:10px 0 0;font-size:.9rem}
 .key li{display:flex;align-items:center;gap:7px;min-width:0;overflow-wrap:anywhere}
 .key svg{width:34px;height:14px;flex:none}
@@ -84,9 +88,21 @@ figure{background:none;border:1px solid var(--rule)}tr{break-inside:avoid}
 
 def css() -> str:
     """Return the page's style sheet."""
+    return _themes() + (LAYOUT + CHARTS + MORE_LAYOUT).replace("\n", "") + _numbered()
+
+
+def chart_css() -> str:
+    """Return the style sheet of a chart that is a file of its own, on the page's colour."""
+    return _themes() + CHARTS.replace("\n", "") + ".page{fill:var(--page)}" + _numbered()
+
+
+def _themes() -> str:
     dark = f"@media screen and (prefers-color-scheme:dark){{{_colours(DARK)}}}"
-    numbered = "".join(f".c{i}{{fill:var(--c{i})}}.s{i}{{stroke:var(--c{i})}}" for i in range(COLOURS))
-    return _colours(LIGHT) + dark + LAYOUT.replace("\n", "") + numbered
+    return _colours(LIGHT) + dark
+
+
+def _numbered() -> str:
+    return "".join(f".c{i}{{fill:var(--c{i})}}.s{i}{{stroke:var(--c{i})}}" for i in range(COLOURS))
 
 
 def _colours(theme: dict[str, str]) -> str:

@@ -1,0 +1,74 @@
+"""rank-plugins explain: which token of a document each token of the query matches, and what that brings."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rank_plugins.errors import InputError
+from rank_plugins.rerankers.maxsim import SCORES, MaxSimReranker
+
+DESCRIPTION = """
+Take MaxSim scores apart: for every token of the query the document token that it matches best, its place in the text,
+and what that brings to the score. Several documents are ranked.
+"""
+
+
+def add(commands: Any) -> None:
+    """Add this command to the parser's subcommands."""
+    parser = commands.add_parser("explain", help="why a document has its MaxSim score", description=DESCRIPTION)
+    parser.add_argument("--query", required=True, metavar="TEXT", help="the query")
+    parser.add_argument("--document", action="append", default=[], metavar="TEXT", help="a document; may be repeated")
+    parser.add_argument(
+        "--file", action="append", default=[], metavar="FILE", help='a document as a text file, "-" is standard input'
+    )
+    parser.add_argument("--encoder", default="minilm", metavar="MODEL", help="a name or a folder (minilm)")
+    parser.add_argument("--score", choices=SCORES, default="sum", help="over the query's tokens (sum)")
+    parser.add_argument("--html", metavar="FILE", help="write a page with highlighted text and a heat map")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Explain and print, or write the page."""
+    from rank_plugins.explanations import html
+
+    documents = _documents(options)
+    with contextlib.closing(MaxSimReranker(options.encoder, score=options.score)) as reranker:
+        found = [(name, reranker.explain(options.query, text)) for name, text in documents]
+    found.sort(key=lambda pair: -pair[1].score)
+    if options.html:
+        page = html([one for _, one in found], [name for name, _ in found])
+        try:
+            written = Path(options.html).write_bytes(page.encode())
+        except OSError as error:
+            raise InputError(f"{options.html}: cannot be written: {error.strerror}") from None
+        print(f"rank-plugins: {options.html}, {written:,} bytes", file=sys.stderr)
+    if options.json:
+        print(json.dumps([{"name": name, **one.to_dict()} for name, one in found]))
+    elif not options.html:
+        print("\n\n".join(f"{name}: {one}" if len(found) > 1 else str(one) for name, one in found))
+    return 0
+
+
+def _documents(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return the documents and what they are called."""
+    found = [(f"document {i}", text) for i, text in enumerate(options.document, 1)]
+    found += [("standard input" if name == "-" else Path(name).name, _text(name)) for name in options.file]
+    if not found:
+        raise InputError("explain: expected a document with --document or --file, got none")
+    return found
+
+
+def _text(name: str) -> str:
+    try:
+        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"--file {name}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"--file {name}: expected text in UTF-8, got other bytes at {error.start}") from None
