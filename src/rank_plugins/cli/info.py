@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 import rank_plugins
-from rank_plugins import encoders, rerankers, simd
+from rank_plugins import cross_encoders, encoders, rerankers, simd
 from rank_plugins._arrays import level_that_answers
 from rank_plugins._extras import DISTRIBUTION, extras
 from rank_plugins._maxsim import KERNEL_OF
@@ -18,9 +18,7 @@ from rank_plugins.cli._output import print_facts
 
 def add(commands: Any) -> None:
     """Add this command to the parser's subcommands."""
-    parser = commands.add_parser(
-        "info", help="version, instruction set, threads, extras, adapters, engines of encoders"
-    )
+    parser = commands.add_parser("info", help="version, instruction set, threads, extras, adapters, engines of models")
     parser.add_argument("models", nargs="*", metavar="MODEL", help="name, folder or hub name: which engine serves it")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
@@ -28,7 +26,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the facts, or those of the models that are named, as aligned lines or as JSON."""
-    facts = {f"encoder {model}": _engine(model) for model in options.models} or collect()
+    facts = dict(map(_model, options.models)) or collect()
     print_facts(facts, as_json=options.json)
     return 0
 
@@ -47,15 +45,17 @@ def collect() -> dict[str, Any]:
         **{f"extra {name}": {add: _version(add) for add in adds} for name, adds in extras().items()},
         "rerankers": rerankers.names(),
         "encoders": encoders.names(),
-        **{f"encoder {name}": _engine(name) for name in encoders.names()},
+        **dict(map(_model, encoders.names())),
         "adapters": _adapters(),
     }
 
 
-def _engine(model: str) -> dict[str, Any]:
-    """Return which engine serves an encoder, and why; the model is not loaded."""
-    choice = encoders.explain(model)
-    return {"engine": choice.engine, "because": choice.because, "installed": choice.installed}
+def _model(model: str) -> tuple[str, dict[str, Any]]:
+    """Return what kind of model it is, which engine serves it, and why; it is not loaded."""
+    is_encoder = model in encoders.names() or not cross_encoders.is_cross_encoder(model)
+    choice = encoders.explain(model) if is_encoder else cross_encoders.explain(model)
+    said = {"engine": choice.engine, "because": choice.because, "installed": choice.installed}
+    return f"{'encoder' if is_encoder else 'cross-encoder'} {model}", said
 
 
 def _version(distribution: str) -> str | None:

@@ -49,7 +49,7 @@ def reranker_for(
     if name and name not in names and (isinstance(model, os.PathLike) or "/" in name or Path(name).is_dir()):
         name, given["model"] = CROSS_ENCODER, name
     if name == CROSS_ENCODER:
-        given.setdefault("activation", activation)
+        given = {"activation": activation, "long_documents": "first"} | given  # as the libraries do
     if name in names and max_length is not None:
         takes = inspect.signature(registry._REGISTRY.factory(name)).parameters
         given |= {"max_length": max_length} if "max_length" in takes else {}

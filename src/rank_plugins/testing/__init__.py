@@ -14,15 +14,19 @@ from __future__ import annotations
 from rank_plugins.testing.adapters import AdapterContract
 from rank_plugins.testing.contract import DOCUMENTS, ODD_TEXTS, QUERY, RerankerContract
 from rank_plugins.testing.encoder import HashEncoder
+from rank_plugins.testing.language_models import CAUSAL_TEMPLATE, save_tiny_causal, save_tiny_seq2seq
 from rank_plugins.testing.models import save_tiny_cross_encoder, save_tiny_encoder
 
 __all__ = [
+    "CAUSAL_TEMPLATE",
     "DOCUMENTS",
     "ODD_TEXTS",
     "QUERY",
     "AdapterContract",
     "HashEncoder",
     "RerankerContract",
+    "save_tiny_causal",
     "save_tiny_cross_encoder",
     "save_tiny_encoder",
+    "save_tiny_seq2seq",
 ]
