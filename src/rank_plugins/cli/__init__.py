@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import rank_plugins
-from rank_plugins.cli import compare, eval, fuse, index, info, report, rerank, store, trec_eval, tune  # noqa: A004 - a command's name
+from rank_plugins.cli import compare, eval, explain, export, fuse, index, info, report, rerank, store, trec_eval, tune  # noqa: A004 - a command's name
 from rank_plugins.errors import RankPluginsError
 
 FAILED, INTERRUPTED = 1, 130  # exit statuses; argparse ends wrong usage with 2
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="rank-plugins", description="A pluggable reranking backend.")
     parser.add_argument("--version", action="version", version=f"rank-plugins {rank_plugins.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (index, rerank, store, eval, compare, fuse, tune, report, trec_eval, info):
+    for command in (index, rerank, explain, export, store, eval, compare, fuse, tune, report, trec_eval, info):
         command.add(commands)
     options = parser.parse_args(arguments)
     try:
