@@ -16,6 +16,15 @@ _REGISTRY = Registry(
         "rank-maxsim": "rank_plugins.rerankers.maxsim:MaxSimReranker",
         "rank-fusion": "rank_plugins.rerankers.fusion:FusionReranker",
         "rank-cross-encoder": "rank_plugins.rerankers.cross_encoder:CrossEncoderReranker",
+        "rank-cascade": "rank_plugins.pipelines.cascade:Cascade",
+        "rank-calibrated": "rank_plugins.pipelines.calibrated:CalibratedReranker",
+        "rank-cut": "rank_plugins.pipelines.cuts:CutReranker",
+        "rank-normalised": "rank_plugins.pipelines.normalised:NormalisedReranker",
+        "rank-cached": "rank_plugins.pipelines.cached:CachedReranker",
+        "rank-mmr": "rank_plugins.pipelines.mmr:MMRReranker",
+        "rank-dpp": "rank_plugins.pipelines.dpp:DPPReranker",
+        "rank-near-duplicates": "rank_plugins.pipelines.near_duplicates:NearDuplicateReranker",
+        "rank-quotas": "rank_plugins.pipelines.quotas:QuotaReranker",
     },
 )
 
