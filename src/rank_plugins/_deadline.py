@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextvars
 import math
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-from rank_plugins._executor import _here
+from rank_plugins._executor import here
 
 T = TypeVar("T")
 
@@ -51,12 +53,34 @@ def check() -> None:
         raise OutOfTime
 
 
-def finish(function: Callable[[], T], seconds: float, slots: threading.Semaphore) -> T:
+class Slots(threading.Semaphore):
+    """How many threads there may be; a forked process, which has none of them, has all its slots again."""
+
+    def __init__(self, count: int) -> None:
+        """Have so many."""
+        super().__init__(count)
+        self.count = count
+        _slots.add(self)
+
+
+_slots: weakref.WeakSet[Slots] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for slots in _slots:
+        threading.Semaphore.__init__(slots, slots.count)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def finish(function: Callable[[], T], seconds: float, slots: Slots) -> T:
     """Return `function()`, called on another thread under a deadline, with the caller's context.
 
     Where the time is over first, the caller is answered at once, and the thread goes on until `function` comes to its
-    end or next asks `check`. It holds one of the slots as long: they bound how many threads can be left behind. Waiting
-    for a slot takes of the time.
+    end or next asks `check`; Python waits for that when it exits. It holds one of the slots as long: they bound how
+    many threads can be left behind. Waiting for a slot takes of the time.
 
     Args:
         function: what to do; deadlines that it sets in turn end no later than this one.
@@ -74,7 +98,7 @@ def finish(function: Callable[[], T], seconds: float, slots: threading.Semaphore
     outcome: Future[T] = Future()
 
     def work() -> None:
-        _here.ours = True  # the caller may be one of those threads: a loop that runs here must not wait for another
+        here.ours = True  # the caller may be one of those threads: a loop that runs here must not wait for another
         try:
             outcome.set_result(context.run(function))
         except BaseException as error:  # noqa: BLE001 - it is the caller's, whatever it is

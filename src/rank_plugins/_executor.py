@@ -16,7 +16,8 @@ from rank_plugins._threads import usable_cores
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_here = threading.local()
+here = threading.local()
+"""Has `ours` on the threads that this package made."""
 
 
 async def off_loop(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -27,7 +28,7 @@ async def off_loop(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwarg
     """
     call = functools.partial(contextvars.copy_context().run, _called, function, *args, **kwargs)
     # A loop that runs on one of these threads would wait for ever for another one where all of them do the same.
-    executor = None if hasattr(_here, "ours") else _executor()
+    executor = None if hasattr(here, "ours") else _executor()
     return await asyncio.get_running_loop().run_in_executor(executor, call)
 
 
@@ -41,7 +42,7 @@ def _called(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T
 @functools.cache
 def _executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(
-        usable_cores(), thread_name_prefix="rank-plugins", initializer=setattr, initargs=(_here, "ours", True)
+        usable_cores(), thread_name_prefix="rank-plugins", initializer=setattr, initargs=(here, "ours", True)
     )
 
 

@@ -15,6 +15,7 @@ from rank_plugins._threads import usable_cores
 from rank_plugins.errors import InputError
 from rank_plugins.pipelines import Cascade, QueryWords, TopGap, stage, work
 from rank_plugins.pipelines.cascade import LEFT_BEHIND
+from rank_plugins.pipelines.cuts import Mass, Threshold, Tokens
 from rank_plugins.rerankers import Ranking, Reranker
 
 LONG = 60.0
@@ -100,6 +101,14 @@ def test_the_last_keep_and_top_k_hold_all_the_same(stuck):
     cascade = Cascade([stage(stuck, keep=2)], budget=LONG)
     assert len(cascade.rerank("q", DOCUMENTS)) == 2
     assert len(cascade.rerank("q", DOCUMENTS, top_k=1)) == 1
+
+
+@pytest.mark.parametrize("rule", [Mass(temperature=None), Threshold(9.0), lambda ranking, documents: 0])
+def test_a_rule_for_the_scores_of_a_stage_that_did_not_end_is_not_asked(stuck, rule):
+    """Those of the stage before are not its own; but a budget in tokens holds."""
+    first = By(lambda document: -1.0)
+    assert len(Cascade([first, stage(stuck, keep=rule)], budget=LONG).rerank("q", DOCUMENTS)) == 3
+    assert len(Cascade([first, stage(stuck, keep=Tokens(2))], budget=LONG).rerank("q", DOCUMENTS)) == 2
 
 
 def test_a_batch_is_cut_for_all_its_queries(stuck):

@@ -16,6 +16,7 @@ from rank_plugins import InputError, InputTypeError, rerankers
 from rank_plugins.evaluation import calibrate, false_evidence_rate
 from rank_plugins.evaluation.calibrators import Isotonic, Platt, Softmax
 from rank_plugins.evaluation.reports import reliability_svg
+from rank_plugins.pipelines.cached import CachedReranker
 from rank_plugins.pipelines.calibrated import CalibratedReranker
 from rank_plugins.rerankers import Ranking, Reranker
 from rank_plugins.rerankers.maxsim import MaxSimReranker
@@ -211,6 +212,9 @@ def test_it_is_saved_and_loaded(tmp_path):
         CalibratedReranker(Noted(), STEPS).to_dict()
     with pytest.raises(InputError, match="calibrator"):
         CalibratedReranker.from_dict({"reranker": "rank-maxsim"})
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(InputError, match="got list"):
+        CalibratedReranker.load(tmp_path / "list.json")
 
 
 def test_a_fitted_one_remembers_the_name(tmp_path):
@@ -224,14 +228,14 @@ def test_a_fitted_one_remembers_the_name(tmp_path):
     assert not given.closed
 
 
-def test_fingerprints():
-    """Those of pointwise ones tell calibrators apart; a threshold or a softmax looks at neighbours."""
-    one, other = CalibratedReranker(Noted(), STEPS), CalibratedReranker(Noted(), Platt(1.0, 0.0))
-    assert len({one.fingerprint, other.fingerprint, Noted.fingerprint}) == 3
-    assert one.fingerprint == CalibratedReranker(Noted(), STEPS.to_dict()).fingerprint
-    assert CalibratedReranker(Noted(), STEPS, threshold=0.5).fingerprint is None
-    assert CalibratedReranker(Noted(), Softmax(1.0)).fingerprint is None
-    assert CalibratedReranker({"name": "rank-fusion", "rerankers": [Noted()]}, STEPS).fingerprint is None
+def test_a_cache_goes_inside(tmp_path):
+    """Equal probabilities do not tell the order, so they cannot be kept in place of scores."""
+    documents = ["0.5 a", "0.9 b", "0.1 c"]
+    with pytest.raises(InputError, match="cache the rerankers that it is made of"):
+        CachedReranker(CalibratedReranker(Noted(), STEPS), tmp_path / "scores.sqlite")
+    with CachedReranker(Noted(), tmp_path / "scores.sqlite") as cached:
+        for _ in range(2):
+            assert list(CalibratedReranker(cached, STEPS).rerank("q", documents)) == [(1, 0.1), (0, 0.1), (2, 0.1)]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +243,16 @@ def test_fingerprints():
     [
         ({"calibrator": Platt(-1.0, 0.0)}, InputError),
         ({"calibrator": {"method": "plat"}}, InputError),
+        ({"calibrator": {"method": "platt", "slope": "1", "intercept": 0}}, InputTypeError),
+        ({"calibrator": {"method": "platt", "slope": math.nan, "intercept": 0}}, InputError),
+        ({"calibrator": {"method": "temperature", "temperature": -1}}, InputError),
+        ({"calibrator": {"method": "softmax", "temperature": 0}}, InputError),
+        ({"calibrator": {"method": "isotonic", "scores": "ab", "probabilities": [0, 1]}}, InputTypeError),
+        ({"calibrator": {"method": "isotonic", "scores": [], "probabilities": []}}, InputError),
+        ({"calibrator": {"method": "isotonic", "scores": [1, 2], "probabilities": [1]}}, InputError),
+        ({"calibrator": {"method": "isotonic", "scores": [2, 1], "probabilities": [0, 1]}}, InputError),
+        ({"calibrator": {"method": "isotonic", "scores": [1, 2], "probabilities": [1, 0]}}, InputError),
+        ({"calibrator": {"method": "isotonic", "scores": [1, 2], "probabilities": [0, 7]}}, InputError),
         ({"calibrator": 3}, InputTypeError),
         ({"calibrator": STEPS, "threshold": math.nan}, InputError),
         ({"calibrator": STEPS, "threshold": "high"}, InputTypeError),

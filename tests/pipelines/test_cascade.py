@@ -16,7 +16,7 @@ from rank_plugins import rerankers
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.pipelines import Cascade, QueryWords, TopGap, stage, work
-from rank_plugins.pipelines.cuts import Threshold
+from rank_plugins.pipelines.cuts import LargestGap, Mass, Threshold, Tokens
 from rank_plugins.rerankers import Ranking, Reranker
 from rank_plugins.rerankers.maxsim import MaxSimReranker
 from rank_plugins.testing import QUERY, HashEncoder, RerankerContract, save_tiny_cross_encoder
@@ -173,6 +173,37 @@ def test_keep_may_be_a_rule():
         Cascade([stage(Fixed(), keep=lambda ranking, documents: 1.5)]).rerank("q", ["a"])
 
 
+def test_documents_that_the_rule_did_not_see_do_not_take_its_places():
+    """Where it would keep documents with -inf, which go no further, nothing else comes back in their place."""
+    stages = [
+        stage(Fixed({"a": 9.0, "": 8.0}), keep=2),
+        stage(Fixed({"a": 1.0, "": -INF}), keep={"cut": "tokens", "budget": 1}),
+    ]
+    assert list(Cascade(stages).rerank("q", ["a", "", "long " * 99])) == [(0, 1.0)]
+
+
+@pytest.mark.parametrize("rule", [Threshold(0.5), LargestGap(), Mass(temperature=None), lambda ranking, documents: 0])
+def test_a_rule_is_not_asked_where_there_are_no_scores(rule):
+    """All documents come back, as they came; with scores it sees them."""
+    cascade = Cascade([stage(Fixed(), keep=rule, when=QueryWords(9))])
+    assert [i for i, _ in cascade.rerank("q", list("abc"))] == [0, 1, 2]
+    assert len(cascade.rerank("q", list("abc"), scores=[0.9, 0.1, 0.05])) in (0, 1, 2)
+
+
+def test_a_budget_in_tokens_needs_no_scores():
+    """It holds whether the stage runs or not."""
+    cascade = Cascade([stage(Fixed(), keep=Tokens(2), when=QueryWords(9))])
+    assert [i for i, _ in cascade.rerank("q", ["abcd", "efgh", "i"])] == [0, 1]
+
+
+@pytest.mark.parametrize("returned", [None, math.nan, 1, "yes", np.array([True, False])])
+def test_a_gate_says_yes_or_no(returned):
+    """What a function returns by mistake would run or skip the stage for ever."""
+    with pytest.raises(InputTypeError, match="expected True or False"):
+        Cascade([stage(Fixed(), when=lambda query, ranking: returned)]).rerank("q", ["a"])
+    assert Cascade([stage(Fixed(), when=lambda query, ranking: np.bool_(True))]).rerank("q", ["a"])
+
+
 def test_a_skipped_stage_leaves_the_ranking_and_later_ones_run():
     """A later stage gets the first `keep` of those that the skipped one would have got."""
     first, second, third = Fixed({"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}), Fixed(), Fixed({"a": 1.0, "b": 2.0})
@@ -264,6 +295,21 @@ def test_details_can_be_json_and_name_every_stage():
 def test_what_is_incomplete_inside_is_incomplete():
     """A stage that was cut short itself, such as a cascade with a budget of its own."""
     ranking = Cascade([Fixed(details={"complete": False, "stopped": "deadline"}), Fixed()]).rerank("q", ["a"])
+    assert (ranking.details["complete"], ranking.details["stopped"]) == (False, "deadline")
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda inner: {"name": "rank-cut", "reranker": inner, "cut": {"cut": "tokens", "budget": 99}},
+        lambda inner: {"name": "rank-normalised", "reranker": inner},
+        lambda inner: {"name": "rank-fusion", "rerankers": [Fixed(), inner]},
+    ],
+)
+def test_what_is_incomplete_inside_a_wrapper_is_incomplete(around):
+    """However deep it stands."""
+    inner = Cascade([Fixed(details={"complete": False, "stopped": "deadline"})])
+    ranking = Cascade([stage(around(around(inner))), Fixed()]).rerank("q", ["a"])
     assert (ranking.details["complete"], ranking.details["stopped"]) == (False, "deadline")
 
 

@@ -51,6 +51,12 @@ class TestContract(RerankerContract):
         (LargestGap(), [9, 8, 5, -INF], 2),
         (LargestGap(), [-INF, -INF], 0),
         (LargestGap(), [], 0),
+        (LargestGap(), [INF, INF, 3, 1], 2),
+        (LargestGap(), [INF, INF], 2),
+        (LargestGap(), [1.7e308, -1.7e308, -1.7e308], 1),
+        (Mass(0.9), [INF, INF, 3, 1], 2),
+        (Mass(0.9), [1.7e308, -1.7e308], 1),
+        (Mass(0.9, temperature=5e-324), [3, 3, 1], 2),
         (Mass(0.9), [math.log(8), math.log(1), math.log(1)], 2),
         (Mass(0.8), [math.log(8), math.log(1), math.log(1)], 1),
         (Mass(0.8, temperature=2), [math.log(64), 0, 0], 1),
@@ -140,6 +146,21 @@ def test_details_say_what_was_kept():
     assert cut(ranking(1.0), Tokens(5, count=len), ["x"]).details["cut"]["rule"] == {
         "cut": "tokens", "budget": 5, "count": "len",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        LargestGap(np.int64(1), np.int32(2)),
+        Mass(np.float32(0.5), np.float32(2)),
+        Tokens(np.int64(5)),
+        Threshold(np.float32(0.5)),
+    ],
+)
+def test_numbers_of_numpy_are_told_as_pythons(rule):
+    """JSON holds them, and makes the rule again."""
+    told = cut(ranking(1, 0.5), rule, ["x", "y"]).details["cut"]["rule"]
+    assert cut(ranking(1, 0.5), json.loads(json.dumps(told)), ["x", "y"]).details["cut"]["rule"] == told
 
 
 def test_the_reranker_returns_a_prefix():

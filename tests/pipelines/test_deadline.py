@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,7 +33,7 @@ class Behind:
 
 
 def slots(count=4):
-    return threading.Semaphore(count)
+    return _deadline.Slots(count)
 
 
 def free(semaphore, count):
@@ -116,6 +117,25 @@ def test_a_slot_that_becomes_free_is_taken():
         waiting = pool.submit(finish, lambda: "done", LONG, semaphore)
         behind.go.set()
         assert waiting.result(LONG) == "done"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_all_slots():
+    """The threads that hold them here are not there."""
+    semaphore, behind = slots(1), Behind()
+    with pytest.raises(OutOfTime):
+        finish(behind, SOON, semaphore)
+    child = os.fork()
+    if not child:
+        try:
+            os._exit(0 if finish(lambda: 7, 5.0, semaphore) == 7 else 1)
+        finally:
+            os._exit(2)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    behind.go.set()
+    assert code == 0
+    assert free(semaphore, 1)
 
 
 def test_no_time_is_no_work():

@@ -15,7 +15,7 @@ from rank_plugins.evaluation.calibrators import Platt
 from rank_plugins.pipelines.normalised import NormalisedReranker
 from rank_plugins.rerankers import Ranking, Reranker
 from rank_plugins.rerankers.maxsim import MaxSimReranker
-from rank_plugins.testing import HashEncoder, RerankerContract
+from rank_plugins.testing import DOCUMENTS, QUERY, HashEncoder, RerankerContract
 
 
 class Fixed(Reranker):
@@ -97,6 +97,14 @@ def test_a_function_is_a_norm():
     assert ranked(Platt(1.0, 0.0), [0.0, -math.inf]).scores.tolist() == [0.5, -math.inf]
     with pytest.raises(InputError, match="keep the order"):
         ranked(np.negative, [1.0, 2.0])
+
+
+def test_a_function_gives_finite_values():
+    """Else a document that was scored would stand among those that were not."""
+    with pytest.raises(InputError, match="finite"):
+        NormalisedReranker(MaxSimReranker(HashEncoder(32)), lambda scores: [-math.inf for _ in scores]).rerank(
+            QUERY, DOCUMENTS
+        )
 
 
 def test_what_is_refused():

@@ -22,7 +22,9 @@ from rank_plugins import InputError, InputTypeError, StoreError, rerankers
 from rank_plugins.encoders import load as load_encoder
 from rank_plugins.evaluation.rerankers import evaluate_reranker
 from rank_plugins.pipelines.cached import CachedReranker
+from rank_plugins.pipelines.cascade import Cascade
 from rank_plugins.pipelines.score_cache import ScoreCache
+from rank_plugins.pipelines.stages import stage
 from rank_plugins.rerankers import Ranking, Reranker
 from rank_plugins.rerankers.maxsim import MaxSimReranker
 from rank_plugins.store import EmbeddingStore
@@ -158,9 +160,20 @@ def test_clear_and_prune(path, monkeypatch):
         assert len(cache) == 0
         cache.put("m", PAIRS, SCORES)
         assert cache.get("m", PAIRS).tobytes() == SCORES.tobytes()
-        for wrong in ({}, {"older_than": -1}, {"max_bytes": 100}):
+        assert cache.prune(older_than=1e300) == 0
+        for wrong in ({}, {"older_than": -1}, {"max_bytes": 100}, {"older_than": math.inf}):
             with pytest.raises(InputError):
                 cache.prune(**wrong)
+
+
+def test_prune_ends_where_fingerprints_alone_take_more(path):
+    """Models stay, however many; the scores are gone."""
+    with ScoreCache(path) as cache:
+        for i in range(60):
+            cache.put(f"model {i} " * 100, PAIRS[:1], SCORES[:1])
+        assert cache.prune(max_bytes=40_000) == 60
+        assert len(cache) == 0
+        assert cache.stats()["bytes"] > 40_000
 
 
 @pytest.mark.parametrize("damage", ["no database", "another database", "newer", "zeroed", "changed score", "no folder"])
@@ -399,8 +412,41 @@ def test_embeddings_go_past_the_cache(path):
         assert len(cached.cache) == 2
 
 
+def test_embeddings_alone_need_no_fingerprint(path):
+    """It may take a model to tell, and the cache is not asked."""
+
+    class Unloaded(MaxSimReranker):
+        @property
+        def fingerprint(self):
+            raise AssertionError("a model was loaded")
+
+    encoder = HashEncoder(16)
+    query, documents = encoder.encode_queries(["a"])[0], encoder.encode_documents(["a", "b"])
+    with CachedReranker(Unloaded(encoder), path) as cached:
+        ranking = cached.rerank(query, documents, top_k=1)
+        assert list(ranking) == list(MaxSimReranker(encoder).rerank(query, documents))[:1]
+        assert ranking.details["cache"] == {"hits": 0, "misses": 0}
+        with pytest.raises(AssertionError):
+            cached.rerank("a", ["a"])
+
+
+def test_a_cascade_and_an_evaluation_share_a_cache(path):
+    """What one has scored, the others find: in stages, in another object over the file, and alone."""
+    inner, other = Lengths(), Lengths()
+    with ScoreCache(path) as cache, CachedReranker(other, str(path)) as again:
+        cached = CachedReranker(inner, cache)
+        cascade = Cascade([stage(cached, keep=2), again])
+        first = cascade.rerank("q", ["a", "bb", "ccc"])
+        assert [texts for _, texts, _, _ in inner.asked] == [["a", "bb", "ccc"]]
+        assert other.asked == []
+        assert first.details["parts"]["CachedReranker 2"]["cache"] == {"hits": 2, "misses": 0}
+        assert list(first) == [(2, 3 + 1 / 7), (1, 2 + 1 / 7), (0, 1 + 1 / 7)]
+        evaluate_reranker(cached, {"1": "q"}, {"d": "bb"}, {"1": {"d": 1.0}}, {"1": {"d": 1}})
+        assert len(inner.asked) == 1
+
+
 def test_an_evaluation_is_scored_once(path):
-    """The second one finds everything, and so does a cascade of the same reranker."""
+    """The second one finds everything."""
     queries, corpus = {"1": "aspirin pressure", "2": "capital"}, {f"d{i}": text for i, text in enumerate(DOCUMENTS)}
     run = {query: {name: -float(i) for i, name in enumerate(corpus)} for query in queries}
     qrels = {"1": {"d0": 1, "d2": 1}, "2": {"d1": 1}}

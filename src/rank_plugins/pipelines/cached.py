@@ -28,7 +28,7 @@ class CachedReranker(Wrapper):
     """
 
     def __init__(self, reranker: Part, cache: ScoreCache | str | os.PathLike[str]) -> None:
-        """Choose the reranker and the cache; no model is loaded before a score is missing.
+        """Choose the reranker and the cache; no model is loaded before text is ranked.
 
         Args:
             reranker: a name, a dict of a "name" and options, or a Reranker.
@@ -54,9 +54,9 @@ class CachedReranker(Wrapper):
         return self.reranker.fingerprint
 
     def _rank(self, requests: Sequence[Request], top_k: int | None) -> list[Ranking]:
-        model = self._model()
-        start = time.perf_counter()
         pairs = [_pairs(request) for request in requests]
+        model = self._model() if any(pairs) else ""  # embeddings alone need no fingerprint, which may take a model
+        start = time.perf_counter()
         found = self.cache.get(model, [pair for group in pairs for pair in group])
         known = np.split(found, np.cumsum([len(group) for group in pairs])[:-1])
         rows = [
@@ -75,7 +75,8 @@ class CachedReranker(Wrapper):
                 details[i] = one
             start = time.perf_counter()
             new = [(i, place) for i in asked if pairs[i] for place in missing[i].tolist()]
-            self.cache.put(model, [pairs[i][place] for i, place in new], [rows[i][place] for i, place in new])
+            if new:
+                self.cache.put(model, [pairs[i][place] for i, place in new], [rows[i][place] for i, place in new])
             seconds += time.perf_counter() - start
         for one, group, places in zip(details, pairs, missing, strict=True):
             one["timings"]["cache"] = seconds

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import itertools
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,12 +16,14 @@ from rank_plugins._checks import whole_number
 from rank_plugins._saved import Saved
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.evaluation import calibration
+from rank_plugins.evaluation._choice import choice
 from rank_plugins.evaluation._evaluate import evaluate
 from rank_plugins.evaluation.abstention import answered
-from rank_plugins.evaluation.calibrators import Calibrator, Platt, Softmax, calibrate
+from rank_plugins.evaluation.calibrators import METHODS, Calibrator, Isotonic, Platt, Softmax, calibrate
 from rank_plugins.evaluation.providers.lists import ordered
 from rank_plugins.evaluation.rerankers import evaluate_reranker
 from rank_plugins.evaluation.thresholds import Selection, select_threshold, with_evidence
+from rank_plugins.fusion.arguments import number
 from rank_plugins.pipelines.wrapper import Wrapper
 from rank_plugins.rerankers import hosting
 from rank_plugins.rerankers.parts import Part, part, part_name
@@ -32,6 +32,7 @@ from rank_plugins.rerankers.reranker import Request, Reranker
 from rank_plugins.runs.convert import as_run
 
 Table = dict[Any, dict[Any, float]]
+ROUNDING = 1e-9  # by which a mean of ones may exceed 1
 
 
 class CalibratedReranker(Wrapper, Saved):
@@ -41,6 +42,7 @@ class CalibratedReranker(Wrapper, Saved):
     keep -inf. With a threshold, those whose probability is below it are not returned, and perhaps none is: the
     reranker abstains. `details` of a ranking has "raw", the reranker's own scores, parallel to the ranking's indices;
     "abstained", with a threshold; "timings" in seconds; and "parts", the details of the reranker's own ranking.
+    Probabilities alone do not tell the order, so there is no `fingerprint`: cache the reranker inside.
     """
 
     def __init__(
@@ -70,15 +72,6 @@ class CalibratedReranker(Wrapper, Saved):
         """The least probability of a document that is returned; None for no such limit."""
         self.selection: Selection | None = None
         """What `select` has found out."""
-
-    @property
-    def fingerprint(self) -> str | None:
-        """That of the reranker inside with its calibrator; None where a threshold or a softmax looks at neighbours."""
-        inner = self.reranker.fingerprint
-        if inner is None or self.threshold is not None or isinstance(self.calibrator, Softmax):
-            return None
-        saved = json.dumps(self.calibrator.to_dict(), sort_keys=True).encode()
-        return f"calibrated {hashlib.blake2b(saved, digest_size=16).hexdigest()} {inner}"
 
     @classmethod
     def fit(
@@ -118,9 +111,11 @@ class CalibratedReranker(Wrapper, Saved):
             InputTypeError: another type.
 
         """
+        choice(method, METHODS, "method")
+        top_k = whole_number(top_k, "top_k", 1)
         made = part(reranker, "reranker")
         raw = _reranked(made, queries, corpus, run, qrels, candidates, batch_size, show_progress)
-        best = raw if method == "softmax" else _first(raw, whole_number(top_k, "top_k", 1))
+        best = raw if method == "softmax" else _first(raw, top_k)
         pairs = calibration.labelled(qrels, best, relevance_level=relevance_level)
         fitted = cls(made, calibrate(pairs.scores, pairs.labels, method, offsets=pairs.offsets))
         fitted._given, fitted.name = reranker, part_name(reranker)
@@ -221,6 +216,8 @@ class CalibratedReranker(Wrapper, Saved):
             InputError: something is missing or does not fit.
 
         """
+        if not isinstance(saved, Mapping):
+            raise InputError(f"CalibratedReranker: expected what to_dict returned, got {type(saved).__name__}")
         try:
             return cls(saved["reranker"], saved["calibrator"], threshold=saved["threshold"])
         except KeyError as error:
@@ -257,12 +254,41 @@ def _calibrator(given: Calibrator | Mapping[str, Any] | str | os.PathLike[str]) 
         found = given
     else:
         raise InputTypeError(f"calibrator: expected a Calibrator, its file or its dict, got {type(given).__name__}")
+    if type(found) in METHODS.values():
+        _check_numbers(found)
     if isinstance(found, Platt) and found.slope < 0:
         raise InputError(
             f"calibrator: expected probabilities that rise with the score, got a slope of {found.slope:g}; relevant"
             " documents scored lower than others in the data it was fitted to: check the judgments, or the reranker"
         )
     return found
+
+
+def _check_numbers(calibrator: Calibrator) -> None:
+    """Refuse a calibrator whose numbers `calibrate` cannot have returned: a file may say anything.
+
+    Raises:
+        InputError: they are not finite, or give no probabilities, or ones that fall.
+        InputTypeError: they are no numbers.
+
+    """
+    told = calibrator.to_dict()
+    method = told.pop("method")
+    if isinstance(calibrator, Isotonic):
+        rows = []
+        for name, values in told.items():
+            if not isinstance(values, list):
+                raise InputTypeError(f"calibrator: {name}: expected a list, got {type(values).__name__}")
+            rows.append(np.array([number(value, f"calibrator: {name}") for value in values]))
+        scores, heights = rows
+        if not len(scores) == len(heights) > 0 or (np.diff(scores) <= 0).any() or (np.diff(heights) < 0).any():
+            raise InputError("calibrator: expected scores that rise, each with a probability that never falls")
+        if heights[0] < 0 or heights[-1] > 1 + ROUNDING:
+            raise InputError(f"calibrator: expected probabilities from 0 to 1, got {heights[0]:g} to {heights[-1]:g}")
+        return
+    for name, value in told.items():
+        if number(value, f"calibrator: {name}") <= 0 and name == "temperature":
+            raise InputError(f"calibrator: {method}: expected a temperature above 0, got {value!r}")
 
 
 def _reranked(

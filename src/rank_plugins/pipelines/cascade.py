@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from rank_plugins import _deadline
 from rank_plugins._checks import whole_number
-from rank_plugins.errors import InputError
+from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.fusion.arguments import number
 from rank_plugins.pipelines.gates import Gate
 from rank_plugins.pipelines.stages import Stage, stages_of
@@ -43,7 +44,7 @@ class Cascade(Reranker):
         "stages", for each stage a dict of "name", "ran", "because" (None if it ran, "gate", "deadline", or "nothing"
             where it has no candidates), "candidates", "documents" (that it ranked), and "seconds" (this query's part
             of the call, by documents);
-        "complete", False where a deadline cut this ranking, or that of a stage, short; "stopped", then "deadline";
+        "complete", False where a deadline cut this ranking, or one inside a stage, short; "stopped", then "deadline";
         "timings" in seconds of the whole call, by stage; and "parts", the details of the stages' own rankings.
     """
 
@@ -66,7 +67,7 @@ class Cascade(Reranker):
             raise InputError(f"budget: expected seconds above 0, or None for no limit, got {budget}")
         self.budget = budget
         self.stages, self._rerankers = stages_of(stages)
-        self._slots = threading.Semaphore(LEFT_BEHIND)
+        self._slots = _deadline.Slots(LEFT_BEHIND)
 
     def _rank(self, requests: Sequence[Request], top_k: int | None) -> list[Ranking]:
         reached = [Standing.first(request) for request in requests]
@@ -123,33 +124,40 @@ class Cascade(Reranker):
                 f"scores: expected the first stage's scores, because {stage!r} decides by them, got none;"
                 " pass scores=, or give a later stage this gate"
             )
-        return None if stage.when(standing.request.query, standing.last) else "gate"
+        runs = stage.when(standing.request.query, standing.last)
+        if not isinstance(runs, (bool, np.bool_)):  # None of a forgotten return would skip the stage for ever
+            raise InputTypeError(f"{stage!r}: what when returned: expected True or False, got {type(runs).__name__}")
+        return None if runs else "gate"
 
     def _after(self, i: int, standing: Standing, because: str | None, ranking: Ranking | None, each: float) -> Standing:
         """Return where the documents stand after stage i gave this ranking, or none."""
         stage = self.stages[i]
         if ranking is None:
-            kept = self._kept(stage, standing, standing.of_candidates())
+            scored = standing.request.scores is not None or standing.stage.max() >= 0
+            kept = self._kept(stage, standing, standing.of_candidates(), scored=scored)
             return standing.passed(kept, _record(stage, standing, because), None)
         after = standing.ranked(i, ranking)
-        kept = self._kept(stage, after, after.last)
+        kept = self._kept(stage, after, after.last, scored=True)
         return after.passed(kept, _record(stage, standing, None, each * standing.candidates), ranking.details)
 
     @staticmethod
-    def _kept(stage: Stage, standing: Standing, ranking: Ranking) -> int | None:
-        """Return how many documents of this ranking the stage keeps, None for all."""
+    def _kept(stage: Stage, standing: Standing, ranking: Ranking, *, scored: bool) -> int | None:
+        """Return how many documents of this ranking the stage keeps, None for all; `scored`: whether by scores."""
         if not callable(stage.keep):
             return stage.keep
+        if not scored and getattr(stage.keep, "reads_scores", True):
+            return None
         if not len(ranking):
             return 0
         documents = standing.request.documents
         kept = stage.keep(ranking, documents if isinstance(documents, list) else None)
-        return whole_number(kept, f"{stage!r}: what keep returned", 0)
+        found = int((ranking.scores > -np.inf).sum())  # behind these may stand documents that the rule did not see
+        return min(whole_number(kept, f"{stage!r}: what keep returned", 0), found)
 
     def _ended(self, standing: Standing) -> Standing:
         """Return where the documents stand when the stages that are not done with are left out."""
         for stage in self.stages[len(standing.records) :]:
-            kept = self._kept(stage, standing, standing.of_candidates())
+            kept = self._kept(stage, standing, standing.of_candidates(), scored=False)
             standing = standing.passed(kept, _record(stage, standing, "deadline"), None)
         return standing
 
@@ -168,7 +176,7 @@ class Cascade(Reranker):
             ],
             "stages": list(standing.records),
             "complete": all(record["because"] != "deadline" for record in standing.records)
-            and all(part.get("complete", True) for part in standing.parts.values()),
+            and all(map(_complete, standing.parts.values())),
         }
         if not details["complete"]:
             details["stopped"] = "deadline"
@@ -189,6 +197,11 @@ class Cascade(Reranker):
     def __repr__(self) -> str:
         budget = "" if self.budget is None else f", budget={self.budget!r}"
         return f"Cascade({self.stages!r}{budget})"
+
+
+def _complete(details: Mapping[str, Any]) -> bool:
+    """Return whether no deadline cut short the ranking that has these details, or one inside of it."""
+    return details.get("complete", True) and all(map(_complete, details.get("parts", {}).values()))
 
 
 def _record(stage: Stage, standing: Standing, because: str | None, seconds: float = 0.0) -> dict[str, Any]:

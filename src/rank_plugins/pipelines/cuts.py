@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -45,18 +45,18 @@ class LargestGap:
     most: int | None = None
 
     def __post_init__(self) -> None:
-        whole_number(self.least, "least", 1)
+        object.__setattr__(self, "least", whole_number(self.least, "least", 1))
         if self.most is not None:
-            whole_number(self.most, "most", self.least)
+            object.__setattr__(self, "most", whole_number(self.most, "most", self.least))
 
     def __call__(self, ranking: Ranking, texts: Sequence[str] | None = None) -> int:  # noqa: ARG002 - as all cuts
         """Return how many to keep."""
         scores = ranking.scores[ranking.scores > -np.inf]
-        ends = range(self.least, min(len(scores) - 1, self.most or len(scores)) + 1)
-        gaps = [scores[end - 1] - scores[end] for end in ends]
-        if max(gaps, default=0.0) > 0.0:
-            return ends[int(np.argmax(gaps))]
-        return min(len(scores), self.most or len(scores))
+        most = min(len(scores), self.most or len(scores))
+        with np.errstate(over="ignore", invalid="ignore"):
+            gaps = (scores[:-1] - scores[1:])[self.least - 1 : most]
+        gaps[np.isnan(gaps)] = 0.0  # infinity less infinity
+        return self.least + int(np.argmax(gaps)) if gaps.max(initial=0.0) > 0.0 else most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +78,13 @@ class Mass:
     temperature: float | None = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < number(self.share, "share") <= 1:
+        object.__setattr__(self, "share", number(self.share, "share"))
+        if not 0 < self.share <= 1:
             raise InputError(f"share: expected more than 0 and at most 1, got {self.share!r}")
-        if self.temperature is not None and number(self.temperature, "temperature") <= 0:
-            raise InputError(f"temperature: expected more than 0, got {self.temperature!r}")
+        if self.temperature is not None:
+            object.__setattr__(self, "temperature", number(self.temperature, "temperature"))
+            if self.temperature <= 0:
+                raise InputError(f"temperature: expected more than 0, got {self.temperature!r}")
 
     def __call__(self, ranking: Ranking, texts: Sequence[str] | None = None) -> int:  # noqa: ARG002 - as all cuts
         """Return how many to keep."""
@@ -89,7 +92,9 @@ class Mass:
         if not len(scores):
             return 0
         if self.temperature is not None:
-            mass = np.exp((scores - scores[0]) / self.temperature)
+            with np.errstate(over="ignore", invalid="ignore"):  # beyond a float is as good as infinite
+                behind = np.where(scores == scores[0], 0.0, scores - scores[0])
+                mass = np.exp(behind / self.temperature)
         elif scores[-1] < 0:
             raise InputError(
                 f"Mass: expected probabilities, because temperature=None, got {scores[-1]:g}; calibrate the scores, or"
@@ -120,9 +125,11 @@ class Tokens:
 
     budget: int
     count: Callable[[str], int] | str | None = None
+    reads_scores: ClassVar[bool] = False
+    """Whether it looks at scores, as rules do unless they say otherwise."""
 
     def __post_init__(self) -> None:
-        whole_number(self.budget, "budget", 1)
+        object.__setattr__(self, "budget", whole_number(self.budget, "budget", 1))
         if not (self.count is None or isinstance(self.count, str) or callable(self.count)):
             raise InputTypeError(f"count: expected a function or a path, got {type(self.count).__name__}")
 
@@ -157,7 +164,7 @@ class Threshold:
     at: float
 
     def __post_init__(self) -> None:
-        number(self.at, "at")
+        object.__setattr__(self, "at", number(self.at, "at"))
 
     def __call__(self, ranking: Ranking, texts: Sequence[str] | None = None) -> int:  # noqa: ARG002 - as all cuts
         """Return how many to keep."""

@@ -71,9 +71,11 @@ class NormalisedReranker(Wrapper):
         """Return values of a list, best first, without what rounding makes rise.
 
         Raises:
-            InputError: they rise by more.
+            InputError: they rise by more, or are infinite.
 
         """
+        if not np.isfinite(values).all():
+            raise InputError(f"norm {self._norm.name!r}: expected finite values, got {values.tolist()[:5]}")
         lowest = np.minimum.accumulate(values)
         if len(values) and (values - lowest).max() > ROUNDING * np.abs(values).max():
             raise InputError(

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rank_plugins._checks import whole_number
 from rank_plugins.errors import InputError, InputTypeError, StoreError
+from rank_plugins.fusion.arguments import number
 from rank_plugins.pipelines.score_file import ScoreFile, transaction
 from rank_plugins.store.ids import text_hash
 
@@ -37,9 +38,12 @@ class ScoreCache:
         """Open or make the file.
 
         Raises:
+            InputTypeError: no path.
             StoreError: it cannot be opened or made, is damaged, or is something else.
 
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise InputTypeError(f"path: expected that of a file, got {type(path).__name__}")
         self.path = Path(path).expanduser().absolute()
         self.hits = 0
         """Pairs that `get` of this object has found."""
@@ -139,12 +143,12 @@ class ScoreCache:
         """Forget the scores that were written longest ago, and give their room back; return how many.
 
         Args:
-            max_bytes: so many that the file is no larger than this.
+            max_bytes: so many that the file is no larger than this; the models' fingerprints stay, and may take more.
             older_than: those that were written longer ago than so many seconds.
 
         Raises:
-            InputError: neither, a negative age, or fewer bytes than an empty file needs.
-            InputTypeError: no whole number of bytes.
+            InputError: neither, a negative or infinite age, or fewer bytes than an empty file needs.
+            InputTypeError: no whole number of bytes, or no number of seconds.
             StoreError: as `put`.
 
         """
@@ -152,16 +156,18 @@ class ScoreCache:
             raise InputError("prune: expected max_bytes or older_than, got neither; clear() forgets everything")
         if max_bytes is not None:
             whole_number(max_bytes, "max_bytes", LEAST_BYTES)
-        if older_than is not None and not older_than >= 0:
+        if older_than is not None and number(older_than, "older_than") < 0:
             raise InputError(f"older_than: expected seconds, at least 0, got {older_than!r}")
         forgotten = 0
         with self._file.connection() as connection:
             if older_than is not None:
-                oldest = time.time_ns() // 1_000_000 - int(older_than * 1000)
+                oldest = max(time.time_ns() // 1_000_000 - int(min(older_than, 1e12) * 1000), 0)
                 forgotten += connection.execute("DELETE FROM scores WHERE written < ?", (oldest,)).rowcount
                 _shrink(connection)
             while max_bytes is not None and (size := _bytes(connection)) > max_bytes:
                 count = _count(connection)
+                if not count:
+                    break
                 excess = count - int(count * 0.95 * max_bytes / size)  # a little more: rows do not fill pages alike
                 forgotten += connection.execute(
                     "DELETE FROM scores WHERE (model, query, document) IN"

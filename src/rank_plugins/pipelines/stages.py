@@ -42,7 +42,9 @@ def stage(
         reranker: a name that `rank_plugins.rerankers.load` takes, a dict of a "name" and that reranker's options, or
             a reranker.
         keep: how many documents, best first, go on to the next stage, or in the last stage come back from the cascade;
-            None is all. Or a rule as for CutReranker, which says how many of this stage's ranking.
+            None is all. Or a rule as for CutReranker, which says how many of this stage's ranking; documents with -inf
+            are never among them. Where the stage is skipped, the rule sees the ranking so far; a rule that reads scores
+            is not asked where there are none, or where a deadline left the stage out.
         when: a gate, its JSON form, or a function (query, ranking of the stage before) -> bool: whether the stage runs
             for a query. None: it always does.
         name: what the stage is called in `details`; None calls it after its reranker.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -136,4 +137,4 @@ def _below(lowest: float, raw: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _step(score: float, direction: int) -> float:
     """Return the score that is 1 further, or two floats further where these lie wider apart than 1."""
-    return min(max(score + direction * max(1.0, 2 * float(np.spacing(abs(score)))), -LARGEST), LARGEST)
+    return min(max(score + direction * max(1.0, 2 * math.ulp(score)), -LARGEST), LARGEST)
