@@ -282,6 +282,21 @@ def test_a_model_without_settings_takes_its_own_limits(lookup):
     assert encoder.dim == 8
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_token_vectors_are_taken_of_a_graph_with_more_outputs(lookup, engine):
+    """A masked language model's graph gives a number for each word too, which is no vector of a token."""
+    onnx = pytest.importorskip("onnx", reason="builds the model")
+    if not importable(engine):
+        pytest.skip(f"{engine} is not installed")
+    folder, *_ = lookup
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node.append(onnx.helper.make_node("Concat", ["token_embeddings"] * 2, ["logits"], axis=2))
+    words = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["b", "s", 16])
+    model.graph.output.insert(0, words)
+    onnx.save(model, folder / "model.onnx")
+    assert OnnxEncoder(folder, engine=engine).dim == 8
+
+
 def test_a_graph_with_other_inputs_is_refused(lookup):
     """A graph that is no text encoder is named with its inputs."""
     folder, _, save = lookup

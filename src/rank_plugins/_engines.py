@@ -16,7 +16,8 @@ from rank_plugins._shared import shared
 from rank_plugins._threads import usable_cores
 from rank_plugins.errors import InputError, StoreError
 
-OUTPUTS = ("logits", "last_hidden_state", "token_embeddings")  # the first of these that a graph has is its result
+VECTORS = ("last_hidden_state", "token_embeddings")
+OUTPUTS = ("logits", *VECTORS)  # the first of these that a graph has is its result
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "query")
 
 
@@ -48,7 +49,7 @@ class OnnxRuntime:
 
     batches = True
 
-    def __init__(self, graph: Path) -> None:
+    def __init__(self, graph: Path, outputs: tuple[str, ...]) -> None:
         runtime = require("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -62,7 +63,7 @@ class OnnxRuntime:
             raise StoreError(f"{graph}: onnxruntime cannot load it ({error})") from error
         self._inputs = _inputs([value.name for value in self._session.get_inputs()], graph)
         self.expands = "query" in self._inputs
-        self._output = _output([value.name for value in self._session.get_outputs()])
+        self._output = _output([value.name for value in self._session.get_outputs()], outputs)
 
     def run(
         self,
@@ -83,7 +84,7 @@ class OpenVino:
 
     batches = False  # bfloat16 rounds by the shape of a batch
 
-    def __init__(self, graph: Path) -> None:
+    def __init__(self, graph: Path, outputs: tuple[str, ...]) -> None:
         openvino = require("openvino")
         passes = require("openvino.passes")
         core = openvino.Core()
@@ -100,7 +101,7 @@ class OpenVino:
             raise StoreError(f"{graph}: OpenVINO cannot load it ({error})") from error
         self._inputs = _inputs([value.any_name for value in self._model.inputs], graph)
         self.expands = "query" in self._inputs
-        self._output = _output([value.any_name for value in self._model.outputs])
+        self._output = _output([value.any_name for value in self._model.outputs], outputs)
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def run(
@@ -122,7 +123,7 @@ class OpenVino:
         return vectors
 
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
+ENGINES: dict[str, Callable[[Path, tuple[str, ...]], Engine]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 
 
 def choose(engine: str) -> str:
@@ -143,15 +144,17 @@ def choose(engine: str) -> str:
     return engine
 
 
-def open_graph(engine: str, graph: Path) -> Engine:
+def open_graph(engine: str, graph: Path, outputs: tuple[str, ...] = OUTPUTS) -> Engine:
     """Return the loaded graph; encoders of one process that use the same one share it.
+
+    Its result is the first of `outputs` that it has, else its first output.
 
     Raises:
         MissingExtraError: the engine is not installed.
         StoreError: the graph cannot be loaded.
 
     """
-    return shared((engine, graph.resolve()), lambda: ENGINES[engine](graph))
+    return shared((engine, graph.resolve(), outputs), lambda: ENGINES[engine](graph, outputs))
 
 
 def _inputs(names: list[str], graph: Path) -> list[str]:
@@ -161,8 +164,8 @@ def _inputs(names: list[str], graph: Path) -> list[str]:
     return names
 
 
-def _output(names: list[str]) -> str:
-    return next((name for name in OUTPUTS if name in names), names[0])
+def _output(names: list[str], outputs: tuple[str, ...]) -> str:
+    return next((name for name in outputs if name in names), names[0])
 
 
 def _feeds(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rank_plugins._extras import require
+from rank_plugins._progress import on_terminal
 from rank_plugins.errors import InputError
 
 
@@ -36,6 +38,20 @@ def tokenizer_definition(tokenizer: Any, what: str) -> str:
         )
     definition = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
     return json.dumps(definition, ensure_ascii=False)
+
+
+@contextlib.contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep transformers from drawing bars of what it loads where nobody would see them as such."""
+    logging = require("transformers").utils.logging
+    if on_terminal() or not logging.is_progress_bar_enabled():
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 def transformer_configuration(config: Any) -> dict[str, Any]:

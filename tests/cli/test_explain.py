@@ -57,6 +57,22 @@ def test_standard_input(start):
     assert out.startswith("score ")
 
 
+def test_names_tell_files_apart_and_are_shown_safely(command, tmp_path):
+    """Files of one name are called by their paths; what a terminal would obey, or JSON cannot hold, is replaced."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.txt").write_text(TEXTS[0])
+    odd = tmp_path / "\x1b[31m.txt"
+    odd.write_text(TEXTS[1])
+    files = [tmp_path / "a" / "x.txt", tmp_path / "b" / "x.txt", odd]
+    options = ("explain", "--query", QUERY, *(part for path in files for part in ("--file", path)))
+    names = ["\ufffd[31m.txt", str(files[0]), str(files[1])]
+    assert [row["name"] for row in json.loads(command(*options, "--json")[1])] == names
+    out = command(*options)[1]
+    assert [line.split(": score ")[0] for line in out.splitlines() if ": score " in line] == names
+    assert "\x1b" not in out
+
+
 def test_what_is_wrong_is_said(command, tmp_path):
     """No document, a file that is not there or no text, a page that cannot be written, an empty query."""
     damaged = tmp_path / "image.png"
@@ -65,6 +81,7 @@ def test_what_is_wrong_is_said(command, tmp_path):
         "explain: expected a document with --document or --file, got none": (),
         "cannot be read: No such file": ("--file", tmp_path / "absent.txt"),
         "expected text in UTF-8, got other bytes at 0": ("--file", damaged),
+        "--file: expected - once, standard input cannot be read again": ("--file", "-", "--file", "-"),
         "cannot be written": ("--document", "a", "--html", tmp_path / "no" / "page.html"),
     }
     for message, options in cases.items():

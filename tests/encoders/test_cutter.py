@@ -60,9 +60,11 @@ def other(kind):
     """Return a cutter over a tokenizer of bytes, of text without words, or of composed characters."""
     tokenizers = pytest.importorskip("tokenizers")
     trainers, pre, unknown = tokenizers.trainers, tokenizers.pre_tokenizers, {"unk_token": "<unk>"}
-    if kind == "bytes":
+    if kind in ("bytes", "trimmed"):
         made = tokenizers.Tokenizer(tokenizers.models.BPE())
         made.pre_tokenizer = pre.ByteLevel(add_prefix_space=False)
+        if kind == "trimmed":  # as RoBERTa: a token of spaces has no character of its own
+            made.post_processor = tokenizers.processors.ByteLevel(trim_offsets=True)
         trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=pre.ByteLevel.alphabet())
     elif kind == "no words":
         made = tokenizers.Tokenizer(tokenizers.models.BPE(byte_fallback=True, **unknown))
@@ -77,7 +79,7 @@ def other(kind):
     return TextCutter(made.to_str())
 
 
-KINDS = ["bytes", "no words", "composed"]
+KINDS = ["bytes", "trimmed", "no words", "composed"]
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 CHARACTERS = st.sampled_from([*"ab .\t\u6f22\xdf", "e\u0301", "\U0001f600", "\u3000", "\ufb01", "blood"])
 
@@ -102,6 +104,16 @@ def test_other_tokenizers_are_cut_at_spaces_too(kind):
     pieces = other(kind).pieces(FAMILY * 12, 20, 0)
     assert len(pieces) > 1 or kind == "composed"  # to which all of it is one unknown character
     assert all(len(piece) % len(FAMILY) == 0 for piece in pieces)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("space", [" ", "\n" * 40])
+def test_a_text_may_end_in_space(kind, space):
+    """Which is no piece of its own."""
+    text = "blood pressure of people " * 10
+    pieces = other(kind).pieces(text.rstrip() + space, 16, 0)
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+    assert max(other(kind).lengths(pieces)) <= 16
 
 
 def test_lengths_count_no_special_tokens():

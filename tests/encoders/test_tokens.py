@@ -74,6 +74,18 @@ def test_sentence_transformers(library_folders, kind, role, long_documents):
     assert (len(LONG) - 1 in covered) is (role == "document" and long_documents == "windows")
 
 
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_unknown_characters_are_the_texts_own(library_folders, role):
+    """Not the model's: tokens of what is not in the vocabulary are special ones too, behind any of its prompts."""
+    pytest.importorskip("sentence_transformers", minversion="6", reason="needs the extra sentence-transformers")
+    encoder = encoders.load(library_folders / "pylate", "sentence-transformers", device="cpu")
+    (found,) = check(encoder, role, ["\u6f22 \u5b57"])
+    assert [(token.text, token.piece) for token in found if not token.special] == [
+        ("\u6f22", "[UNK]"),
+        ("\u5b57", "[UNK]"),
+    ]
+
+
 @pytest.mark.filterwarnings("ignore:.*longer than")
 @pytest.mark.parametrize("role", ["query", "document"])
 def test_flag_embedding(tmp_path, role):
@@ -106,15 +118,25 @@ def test_bytes_and_sentencepiece_are_placed_without_their_spaces():
     cutter = TextCutter(tokenizer.to_str())
     text = "in the \U0001f600 wind"
     ids = tokenizer.encode("q: " + text).ids
-    found = [token for token in cutter.placed(text, ("q: ", ""), ids) if not token.special]
+    found = [token for token in cutter.placed(text, [("q: ", "")], ids) if not token.special]
     assert [(token.text, token.start) for token in found] == [
         (text[token.start : token.stop], token.start) for token in found
     ]
     assert [token.text for token in found if token.text == "\U0001f600"] == ["\U0001f600"] * 4
     assert "".join(dict.fromkeys(token.text for token in found)) == "inthe \U0001f600wind"
-    assert cutter.placed(text, ("", ""), ids) is None
+    assert cutter.placed(text, [("", "")], ids) is None
     cut_off = [*ids[:4], tokenizer.token_to_id("<s>")]
-    assert [token.special for token in cutter.placed(text, ("q: ", ""), cut_off)][-1] is True
+    assert [token.special for token in cutter.placed(text, [("q: ", "")], cut_off)][-1] is True
+
+
+def test_an_unknown_role_is_refused(library_folders):
+    """By name, not taken for one of the two."""
+    pytest.importorskip("sentence_transformers", minversion="6", reason="needs the extra sentence-transformers")
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    other = encoders.load(library_folders / "plain", "sentence-transformers", device="cpu")
+    for encoder in (minilm(engine="onnxruntime"), other):
+        with pytest.raises(InputError, match=r"role: expected query or document, got 'passage'"):
+            encoder.tokens(["aspirin"], "passage")
 
 
 def test_a_model_that_changes_texts_is_refused(library_folders, monkeypatch):

@@ -12,6 +12,7 @@ from typing import Any
 from rank_plugins.errors import InputError
 from rank_plugins.rerankers.maxsim import SCORES, MaxSimReranker
 
+STDIN = "-"
 DESCRIPTION = """
 Take MaxSim scores apart: for every token of the query the document token that it matches best, its place in the text,
 and what that brings to the score. Several documents are ranked.
@@ -56,17 +57,22 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _documents(options: argparse.Namespace) -> list[tuple[str, str]]:
-    """Return the documents and what they are called."""
-    found = [(f"document {i}", text) for i, text in enumerate(options.document, 1)]
-    found += [("standard input" if name == "-" else Path(name).name, _text(name)) for name in options.file]
-    if not found:
+    """Return the documents and what they are called: a file by its name, files of one name by their paths."""
+    from rank_plugins.explanations.glyphs import visible
+
+    if not options.document and not options.file:
         raise InputError("explain: expected a document with --document or --file, got none")
-    return found
+    if options.file.count(STDIN) > 1:
+        raise InputError("--file: expected - once, standard input cannot be read again")
+    short = ["standard input" if name == STDIN else Path(name).name for name in options.file]
+    names = [one if short.count(one) == 1 else path for one, path in zip(short, options.file, strict=True)]
+    found = [(f"document {i}", text) for i, text in enumerate(options.document, 1)]
+    return found + [(visible(name), _text(path)) for name, path in zip(names, options.file, strict=True)]
 
 
 def _text(name: str) -> str:
     try:
-        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        content = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
         return content.decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"--file {name}: cannot be read: {error.strerror}") from None

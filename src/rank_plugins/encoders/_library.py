@@ -20,7 +20,7 @@ from rank_plugins._progress import progress
 from rank_plugins._transformers import Identity, tokenizer_definition
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.encoders._tokenize import Pieces, TextCutter
-from rank_plugins.encoders.encoder import Role, Token, clean_texts
+from rank_plugins.encoders.encoder import Role, Token, check_role, clean_texts
 from rank_plugins.errors import InputError, RankPluginsError
 
 LONG_DOCUMENTS = ("windows", "first")
@@ -88,14 +88,13 @@ class LibraryModel(abc.ABC):
         """
         with self._lock:
             ids, kept = self._layout(text, role)
-        for around in self._frames(role):
-            found = self.cutter.placed(text, around, ids)
-            if found is not None:
-                return [token for token, has in zip(found, kept, strict=True) if has]
-        raise InputError(
-            f"encoder {self.name!r}: expected the tokens that its tokenizer gives a {role}, got others; what its"
-            " vectors stand for cannot be told"
-        )
+        found = self.cutter.placed(text, self._frames(role), ids)
+        if found is None:
+            raise InputError(
+                f"encoder {self.name!r}: expected the tokens that its tokenizer gives a {role}, got others; what its"
+                " vectors stand for cannot be told"
+            )
+        return [token for token, has in zip(found, kept, strict=True) if has]
 
     @functools.cached_property
     def dim(self) -> int:
@@ -202,10 +201,11 @@ class LibraryEncoder:
         """Return the token behind every vector that `encode_queries` or `encode_documents` gives these texts.
 
         Raises:
-            InputError: the model changes texts in a way that cannot be followed.
+            InputError: an unknown role, or the model changes texts in a way that cannot be followed.
             InputTypeError: not a list of str.
 
         """
+        check_role(role)
         model = self._model
         cleaned = clean_texts(texts, "texts")
         found: list[list[Token]] = [[] for _ in cleaned]

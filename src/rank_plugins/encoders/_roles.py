@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from rank_plugins.encoders._files import RoleSettings, Settings
 from rank_plugins.encoders._tokenize import Pieces, TextCutter, Window, WindowTokenizer
-from rank_plugins.encoders.encoder import Role, Token
+from rank_plugins.encoders.encoder import ROLES, Role, Token
 from rank_plugins.errors import MissingExtraError, StoreError
-
-ROLES: tuple[Role, ...] = ("query", "document")
 
 
 class RoleTokenizer(Protocol):
@@ -101,7 +99,7 @@ class _Pieces:
         pieces = self._cut([text], first_only)
         for piece, begin in zip(pieces.texts, pieces.starts, strict=True):
             ids = self._cutter.encode([self._role.prefix + piece], self._role.max_length)[0]
-            tokens = self._cutter.placed(piece, (self._role.prefix, ""), ids.tolist()) or []
+            tokens = self._cutter.placed(piece, [(self._role.prefix, "")], ids.tolist()) or []
             tokens += [Token(name, 0, 0, name) for name in self._added(len(ids))]
             found += [
                 token._replace(start=begin + token.start, stop=begin + token.stop)

@@ -151,21 +151,24 @@ class TextCutter:
         """Return tokens as the vocabulary spells them."""
         return [self._tokenizer.id_to_token(number) for number in ids]
 
-    def placed(self, text: str, around: tuple[str, str], ids: Sequence[int]) -> list[Token] | None:
-        """Return what a model's tokens `ids` of text[...] are, with the strings that it puts `around` the text.
+    def placed(self, text: str, frames: Sequence[tuple[str, str]], ids: Sequence[int]) -> list[Token] | None:
+        """Return what a model's tokens `ids` of a text are, with the strings of one of `frames` around the text.
 
-        None if they are not what this tokenizer gives, cut off at the end, with special tokens behind.
+        It is the frame that explains most of them. None if they are not what this tokenizer gives behind any of them,
+        cut off at the end, with special tokens behind.
         """
-        before, after = around
-        encoding = self._tokenizer.encode(before + text + after)
-        same = 0
-        while same < min(len(ids), len(encoding.ids)) and ids[same] == encoding.ids[same]:
-            same += 1
+        best, encoding, before = -1, None, ""
+        for start, stop in frames:
+            found = self._tokenizer.encode(start + text + stop)
+            same = next((i for i, pair in enumerate(zip(ids, found.ids, strict=False)) if pair[0] != pair[1]), None)
+            same = min(len(ids), len(found.ids)) if same is None else same
+            if same > best:
+                best, encoding, before = same, found, start
         special = {number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
-        if not special.issuperset(ids[same:]):
+        if encoding is None or not special.issuperset(ids[best:]):
             return None
-        places = encoding.offsets[:same] + [(0, 0)] * (len(ids) - same)
-        names = [self._tokenizer.id_to_token(number) for number in ids]
+        places = encoding.offsets[:best] + [(0, 0)] * (len(ids) - best)
+        names = self.names(ids)
         return [_token(text, place, len(before), name) for place, name in zip(places, names, strict=True)]
 
     def cut(self, texts: Sequence[str], own: int, room: int | None, overlap: int, *, first_only: bool) -> Pieces:
@@ -241,8 +244,9 @@ def _levels(text: str, starts: Sequence[int], words: Sequence[int | None]) -> li
     levels: list[int] = []
     last = -1
     for i, start in enumerate(starts):
-        mark = unicodedata.category(text[start])[0] == "M" or "\u200d" in text[max(start - 1, 0) : start + 1]
-        if start <= last or (mark and i):
+        char = text[start : start + 1]  # none for the space at a text's end, if the tokenizer leaves spaces out
+        mark = unicodedata.category(char or " ")[0] == "M" or "\u200d" in text[max(start - 1, 0) : start + 1]
+        if start <= last or not char or (mark and i):
             levels.append(0)
         elif text[start].isspace() or text[start - 1 : start].isspace():
             levels.append(3)

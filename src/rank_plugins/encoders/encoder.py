@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from rank_plugins.embeddings import TokenEmbeddings
-from rank_plugins.errors import InputTypeError
+from rank_plugins.errors import InputError, InputTypeError
 
 Role: TypeAlias = Literal["query", "document"]
+ROLES: tuple[Role, ...] = ("query", "document")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -90,3 +91,14 @@ def clean_texts(texts: object, what: str) -> list[str]:
     if isinstance(texts, (str, bytes)) or not isinstance(texts, Sequence):
         raise InputTypeError(f"{what}: expected a list of str, got {type(texts).__name__}")
     return [clean_text(text, f"{what}[{i}]") for i, text in enumerate(texts)]
+
+
+def check_role(role: object) -> None:
+    """Refuse what is no role.
+
+    Raises:
+        InputError: neither "query" nor "document".
+
+    """
+    if role not in ROLES:
+        raise InputError(f"role: expected {' or '.join(ROLES)}, got {role!r}")

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rank_plugins._batches import batches
-from rank_plugins._engines import Engine, choose, open_graph
+from rank_plugins._engines import VECTORS, Engine, choose, open_graph
 from rank_plugins._progress import progress
 from rank_plugins._threads import run_each, thread_count
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.encoders._files import SETTINGS, check_sums, find_folder, fingerprint, read_settings
 from rank_plugins.encoders._roles import read_tokenizers
 from rank_plugins.encoders._tokenize import Window
-from rank_plugins.encoders.encoder import Role, Token, clean_texts
+from rank_plugins.encoders.encoder import Role, Token, check_role, clean_texts
 from rank_plugins.errors import InputError, RankPluginsError, StoreError
 
 MINILM = Path(__file__).parent / "minilm"
@@ -82,7 +82,7 @@ class OnnxEncoder:
         check_sums(self._folder)
         self._tokenizers = read_tokenizers(self._folder, self._settings, thread_count(threads))
         path = self._settings.graph(self._folder, self.engine)
-        graph = open_graph(self.engine, path)
+        graph = open_graph(self.engine, path, VECTORS)
         if graph.expands != bool(self._settings.expanded):
             expected = "that expands queries" if self._settings.expanded else "without query expansion"
             raise StoreError(f"{path}: expected a graph {expected}, as {SETTINGS} says; export the model again")
@@ -156,9 +156,11 @@ class OnnxEncoder:
         """Return the token behind every vector that `encode_queries` or `encode_documents` gives these texts.
 
         Raises:
+            InputError: an unknown role.
             InputTypeError: not a list of str.
 
         """
+        check_role(role)
         first_only = role == "query" or self._first_only
         return [self._tokenizers[role].placed(text, first_only=first_only) for text in clean_texts(texts, "texts")]
 
