@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import threading
 import time
@@ -16,8 +17,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 library = pytest.importorskip("sentence_transformers")
 
 from rank_plugins import _deadline, _shared  # noqa: E402 - after importorskip
+from rank_plugins.cross_encoders.cross_encoder import sigmoid  # noqa: E402
 from rank_plugins.errors import InputError, InputTypeError  # noqa: E402
-from rank_plugins.rerankers import load  # noqa: E402
+from rank_plugins.rerankers import cross_encoder, load  # noqa: E402
 from rank_plugins.rerankers.cross_encoder import CrossEncoderReranker  # noqa: E402
 from rank_plugins.testing import DOCUMENTS, QUERY, RerankerContract, save_tiny_cross_encoder, save_tiny_encoder  # noqa: E402
 
@@ -185,6 +187,63 @@ def test_a_deadline_is_asked_between_batches(folder):
         _deadline.finish(slow, 0.2, slots)
     assert ran.is_set()
     assert slots.acquire(timeout=30)  # 200 batches of 0.3 s would take a minute
+
+
+def test_an_error_leaves_no_thread_behind(folder, monkeypatch):
+    monkeypatch.setattr(cross_encoder, "PAIRS_AT_ONCE", 2)
+    reranker = CrossEncoderReranker(folder)
+    monkeypatch.setattr(reranker._loaded(), "_run", lambda pairs: [float("nan")] * len(pairs))
+    with pytest.raises(InputError, match="gave NaN for query 'blood' and document 'mice'") as caught:
+        reranker.rerank("blood", ["mice", "heart", "drag", "wind", "sleep"])
+    assert caught.value is not None  # its traceback holds all that was local
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("rank-plugins-ahead")]
+
+
+@pytest.mark.parametrize("limit", ["PAIRS_AT_ONCE", "CHARACTERS_AT_ONCE"])
+def test_long_lists_are_cut_in_portions(folder, monkeypatch, limit):
+    """What is in memory at once is bounded by pairs, and by characters where these are long."""
+    documents = [*DOCUMENTS, *(f"{LONG} {i}" for i in range(5)), "mice"]
+    whole = CrossEncoderReranker(folder).rerank(QUERY, documents)
+    cut = [i for i, text in enumerate(documents) if LONG in text]
+    reranker = CrossEncoderReranker(folder)
+    model = reranker._loaded()
+    portions, pieces = [], model.pieces
+    monkeypatch.setattr(model, "pieces", lambda pairs, **options: portions.append(pairs) or pieces(pairs, **options))
+    monkeypatch.setattr(cross_encoder, limit, 2 if limit == "PAIRS_AT_ONCE" else 2 * len(LONG))
+    ranking = reranker.rerank(QUERY, documents)
+    assert dict(ranking) == pytest.approx(dict(whole), abs=1e-6)
+    assert ranking.details["windows"] == whole.details["windows"]
+    assert len(portions) > 2
+    with pytest.warns(UserWarning, match="cut"):
+        first = CrossEncoderReranker(folder, long_documents="first").rerank(QUERY, documents)
+    assert first.details["truncated"] == cut
+    for pairs in portions:
+        size = len(pairs) if limit == "PAIRS_AT_ONCE" else sum(len(text) for _, text in pairs)
+        assert len(pairs) == 1 or size <= getattr(cross_encoder, limit)
+
+
+def test_what_may_not_run_together_never_does(folder, monkeypatch):
+    """Where a neighbour would change a score, no option brings it in."""
+    reranker = CrossEncoderReranker(folder, batch_tokens=8192)
+    model = reranker._loaded()
+    seen, run = [], model.run
+    monkeypatch.setattr(model, "batch_tokens", 1)
+    monkeypatch.setattr(model, "run", lambda contents: seen.append(len(contents)) or run(contents))
+    reranker.rerank("blood", ["mice", "heart", "drag"])
+    assert seen == [1, 1, 1]
+
+
+def test_the_details_of_a_ranking_are_its_own(folder):
+    first, second = CrossEncoderReranker(folder).rerank_batch(["blood", "sleep"], [["mice"], ["heart"]])
+    first.details["timings"]["more"] = first.details["tokens"]["more"] = 1
+    assert "more" not in second.details["timings"]
+    assert "more" not in second.details["tokens"]
+
+
+def test_very_small_probabilities_keep_their_order():
+    numbers = np.array([-30.0, -36.5, -40.0, -700.0, -np.inf, 0.0, 30.0])
+    expected = [1 / (1 + math.exp(-value)) if np.isfinite(value) else 0 for value in numbers.tolist()]
+    assert sigmoid(numbers) == pytest.approx(expected, rel=1e-12, abs=0)
 
 
 def test_it_is_a_part_of_a_fusion_by_a_dict(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,18 +12,25 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(prepare: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Yield `prepare(item)` of each item in order; the next one is made while the caller uses the last.
+@contextlib.contextmanager
+def ahead(prepare: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Iterator[Result]]:
+    """Give `prepare(item)` of each item in order; the next one is made while the caller uses the last.
 
-    A single item is made on the caller's thread.
+    A single item is made on the caller's thread. The other thread has ended when the caller leaves, however it does.
     """
     if len(items) < 2:
-        yield from map(prepare, items)
+        yield map(prepare, items)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="rank-plugins-ahead") as pool:
-        context = contextvars.copy_context()
-        coming = pool.submit(context.run, prepare, items[0])
-        for item in items[1:]:
-            done, coming = coming.result(), pool.submit(context.run, prepare, item)
-            yield done
-        yield coming.result()
+        yield _results(pool, prepare, items)
+
+
+def _results(pool: ThreadPoolExecutor, prepare: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    context = contextvars.copy_context()
+    coming = pool.submit(context.run, prepare, items[0])
+    for item in items[1:]:
+        done = coming.result()
+        coming = pool.submit(context.run, prepare, item)
+        yield done
+        del done
+    yield coming.result()

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 pytest.importorskip("torch", reason="needs torch")
@@ -258,6 +260,19 @@ def test_the_template_is_found_by_name_and_configuration(folders):
     assert cross_encoders.load(folders / "mxbai-rerank-tiny").default_activation == "none"
     with pytest.raises(InputError, match=r"none is known for .*positions.*, a gpt2 model; give one of qwen3, mxbai"):
         cross_encoders.load(folders / "positions", engine="causal")
+
+
+def test_nothing_is_drawn(folders, capfd):
+    load("rank-cross-encoder", model=folders / "judge", max_length=290).rerank("blood", ["mice"])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_names_of_folders_around_a_model_say_nothing_of_it(folders, tmp_path):
+    for name in ("mxbai-rerank-trials/judge", "models--who--judge/snapshots/0a1b"):
+        shutil.copytree(folders / "judge", tmp_path / name)
+        assert cross_encoders.load(tmp_path / name).default_activation == "sigmoid", name
+    shutil.copytree(folders / "judge", tmp_path / "models--who--mxbai-rerank-v2/snapshots/0a1b")
+    assert cross_encoders.load(tmp_path / "models--who--mxbai-rerank-v2/snapshots/0a1b").default_activation == "none"
 
 
 def test_wrong_options_are_refused(folders):

@@ -263,7 +263,7 @@ class TestOneRun:
 def test_live_rerankers_and_options(bert):
     live = FlagEmbedding.FlagReranker(bert, devices="cpu", max_length=64)
     assert cross_encoders.explain(live).engine == "flagembedding"
-    for options in ({"max_length": 32}, {"device": "cpu"}, {"use_fp16": True}, {"compress_ratio": 2}):
+    for options in ({"max_length": 32}, {"device": "cpu"}, {"use_fp16": True}, {"compress_ratio": 2}, {"kind": "llm"}):
         with pytest.raises(InputTypeError, match="cannot change a BaseReranker that is already made"):
             cross_encoders.load(live, **options)
     with pytest.raises(InputTypeError, match="expected a folder, a name or a reranker of FlagEmbedding, got object"):

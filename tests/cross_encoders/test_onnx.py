@@ -256,6 +256,22 @@ def test_fingerprints_tell_models_and_windows_apart(folder, copied):
     assert len({known, short.fingerprint, mean.fingerprint}) == 3
 
 
+def test_fingerprints_tell_activations_and_padding_apart(folder, copied):
+    known = load("rank-cross-encoder", model=folder).fingerprint
+    for name, change in (("cross-encoder.json", {"activation": "none"}), ("config.json", {"pad_token_id": 3})):
+        place = copied.parent / name
+        shutil.copytree(copied, place)
+        (place / name).write_text(json.dumps(json.loads((place / name).read_text()) | change))
+        assert load("rank-cross-encoder", model=place).fingerprint != known, name
+
+
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta", "camembert", "mpnet"])
+def test_positions_that_begin_behind_the_paddings_are_no_window(copied, kind):
+    without_settings(copied, model_type=kind, max_position_embeddings=42, pad_token_id=1)
+    (copied / "tokenizer_config.json").unlink(missing_ok=True)
+    assert cross_encoders.load(copied).window == 40
+
+
 def test_no_torch_is_needed(folder):
     code = f"""
         import sys

@@ -13,6 +13,7 @@ pytest.importorskip("sentence_transformers", minversion="6", reason="needs the e
 
 import sentence_transformers as library
 import torch
+import transformers
 from pair_checks import LONG, TEXTS, check_batches, check_first, check_long_query, check_scores, check_windows
 
 from rank_plugins import cross_encoders
@@ -137,6 +138,32 @@ def test_a_smaller_window_is_respected(bert):
     assert (
         load("rank-cross-encoder", model=bert, max_length=32, **ENGINE).rerank(QUERY, [LONG]).details["windows"][0] > 20
     )
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_positions_that_begin_behind_the_paddings_are_no_window(bert, tmp_path, live):
+    """RoBERTa's first token has the position after the padding's number: the last positions are never reached."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bert)
+    tokenizer.model_max_length, tokenizer.model_input_names = 1 << 40, ["input_ids", "attention_mask"]
+    config = transformers.XLMRobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=32, pad_token_id=tokenizer.pad_token_id, num_labels=1,
+    )  # fmt: skip
+    transformers.XLMRobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = library.CrossEncoder(str(tmp_path)) if live else tmp_path
+    reranker = load("rank-cross-encoder", model=model)
+    assert reranker._loaded().window == 31
+    assert len(reranker.rerank("blood", ["the blood of mice " * 40, "mice"])) == 2
+    if not live:
+        with pytest.warns(UserWarning, match="31 tokens"):
+            load("rank-cross-encoder", model=model, long_documents="first").rerank("blood", ["mice " * 40])
+
+
+def test_nothing_is_drawn(bert, capfd):
+    load("rank-cross-encoder", model=bert, max_length=60, **ENGINE).rerank("blood", ["mice"])
+    assert capfd.readouterr() == ("", "")
+    assert transformers.utils.logging.is_progress_bar_enabled()  # for those who draw bars themselves
 
 
 def test_half_precision_is_handed_through(bert):

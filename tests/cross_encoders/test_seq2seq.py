@@ -141,7 +141,7 @@ def test_fingerprints_say_what_decides_scores(folder, random_folder):
 
 
 def test_wrong_options_are_refused(folder):
-    for template in ("Query: {query}", "{document}", "{query} {document} {query}", "nothing"):
+    for template in ("", "Query: {query}", "{document}", "{query} {document} {query}", "nothing"):
         with pytest.raises(InputError, match="template: expected {query} and {document}, each once"):
             cross_encoders.load(folder, template=template)
     with pytest.raises(InputError, match="got both"):

@@ -255,6 +255,13 @@ class TestRefuses:
         self.refused(source, tmp_path, "expected queries of at most 30 tokens", sample=["aspirin " * 50, "x" * 999])
 
 
+def test_the_command_writes_nothing_but_its_report(source, tmp_path, capfd):
+    assert main(["export", source, "--quantize", "int8", "--out", str(tmp_path / "a b \u00fc"), "--json"]) == 0
+    printed = capfd.readouterr()
+    assert json.loads(printed.out)["out"] == str(tmp_path / "a b \u00fc")
+    assert printed.err == ""
+
+
 def test_the_command_prints_the_report(source, tmp_path, capsys):
     assert main(["export", source, "--task", "cross-encoder", "--quantize", "fp16", "--out", str(tmp_path / "a")]) == 0
     assert "max abs difference" in capsys.readouterr().out

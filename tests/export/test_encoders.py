@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 import string
 import subprocess
@@ -18,6 +19,7 @@ pytest.importorskip("sentence_transformers", minversion="6", reason="needs the e
 
 import tiny
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -28,6 +30,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from rank_plugins import encoders
 from rank_plugins.encoders.onnx import OnnxEncoder
 from rank_plugins.encoders.sentence_transformers import SentenceTransformersEncoder
+from rank_plugins.errors import InputError
 from rank_plugins.export import export
 from rank_plugins.rerankers import load
 from rank_plugins.testing import DOCUMENTS, ODD_TEXTS, QUERY, save_tiny_encoder
@@ -44,6 +47,10 @@ MAKE = {
     "stacked": tiny.save_stacked,
     "bge": tiny.save_bge_m3,
 }
+CAUSAL = {
+    "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "hidden_size": 32,
+    "intermediate_size": 32, "max_position_embeddings": 64, "pad_token_id": 0,
+}  # fmt: skip
 MULTI = [kind for kind in MAKE if kind not in ("plain", "sentence", "bge")]
 
 
@@ -55,6 +62,28 @@ def save_sentence(folder):
         str(folder / "model")
     )
     return folder / "model"
+
+
+def test_an_encoder_over_a_language_model_generates_nothing(tmp_path):
+    """Its configuration names the model that it was made of."""
+    plain = save_tiny_encoder(tmp_path / "plain")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(plain)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    config = transformers.Qwen3Config(vocab_size=len(tokenizer), **CAUSAL)
+    transformers.Qwen3Model(config).save_pretrained(tmp_path / "network")
+    tokenizer.save_pretrained(tmp_path / "network")
+    SentenceTransformer(str(tmp_path / "network"), device="cpu").save(str(tmp_path / "model"))
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"architectures": ["Qwen3ForCausalLM"]}))
+    report = export(tmp_path / "model", tmp_path / "out")
+    assert (report.task, report.passed) == ("token-embeddings", True)
+
+
+def test_a_place_that_is_taken_is_refused_before_anything_loads(tmp_path, monkeypatch):
+    monkeypatch.setattr("rank_plugins.export.encoders.plan", lambda _: pytest.fail("the model was loaded"))
+    (tmp_path / "mine").touch()
+    with pytest.raises(InputError, match="new or empty"):
+        export(save_tiny_encoder(tmp_path / "model"), tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,21 @@ def test_what_is_there_is_left_alone(tmp_path, as_file):
     assert out.is_file() or [path.name for path in out.iterdir()] == ["mine"]
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"out: .*file.* cannot be made \(.*\); give another"):
+        publish(tmp_path / "file" / "out", lambda _: pytest.fail("nothing is computed for no place"))
+
+
+def test_an_error_of_the_export_itself_stays_what_it_is(tmp_path):
+    def fails(folder):
+        raise OSError(28, "no space left")
+
+    with pytest.raises(OSError, match="no space left") as caught:
+        publish(tmp_path / "out", fails)
+    assert not isinstance(caught.value, InputError)
+
+
 @pytest.mark.parametrize("error", [InputError("parity"), KeyboardInterrupt(), MemoryError()])
 def test_what_fails_leaves_nothing(tmp_path, error):
     def fails(folder):

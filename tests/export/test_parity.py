@@ -35,6 +35,14 @@ def test_spearman_without_an_order():
     assert spearman(np.arange(4.0), np.ones(4)) == 0
 
 
+def test_an_order_with_nan_is_no_order():
+    values = np.arange(40.0)
+    spoilt = np.where(values == 39, np.nan, values)  # where a sort would leave it
+    assert np.isnan(spearman(values, spoilt))
+    assert np.isnan(spearman(np.ones(40), spoilt))
+    assert not compare(values, spoilt, {"max abs difference": None, "rank correlation": 0.98})[1].passed
+
+
 def test_figures():
     expected = np.array([[3.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
     got = np.array([[3.0, 0.0], [2.0, 2.0], [0.0, 0.0]])

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from rank_plugins import _engines
 from rank_plugins._extras import importable
 from rank_plugins._registry import Registry, check_options
+from rank_plugins.cross_encoders._library import libraries
+from rank_plugins.cross_encoders.cross_encoder import SETTINGS
 from rank_plugins.encoders._files import Listing, look
 from rank_plugins.errors import InputError, InputTypeError
 
@@ -37,7 +39,6 @@ NEEDED = {
     SEQ2SEQ: "transformers",
     CAUSAL: "transformers",
 }
-SETTINGS = "cross-encoder.json"
 # In the model types or code of FlagEmbedding's own architectures.
 LAYERED = ("layerwise", "lightweight", "minicpm", "costwise")
 
@@ -106,11 +107,15 @@ def is_cross_encoder(model: str | os.PathLike[str]) -> bool:
 
 def _by_files(listing: Listing) -> Choice:
     graphs = sorted(name for name in listing.names if name.endswith(".onnx"))
+    own = _by_config(listing)
     if graphs and "tokenizer.json" in listing.names:
         chosen = _engines.choose("auto")
+        weights = any(name.endswith(".safetensors") for name in listing.names)
+        if weights and own is not None and own.installed and not importable(chosen):
+            return Choice(own.engine, f"{own.because}, and no engine for its {graphs[0]} is installed")
         return Choice(chosen, f"it has {SETTINGS if SETTINGS in listing.names else graphs[0]}")
-    if choice := _by_config(listing):
-        return choice
+    if own is not None:
+        return own
     if "config.json" in listing.names:
         return Choice(SENTENCE, "it is a model of transformers")
     found = ", ".join(sorted(listing.names)[:5]) or "no files"
@@ -130,6 +135,8 @@ def _by_config(listing: Listing) -> Choice | None:
         return Choice(FLAG, f"it is a {', '.join(architectures) or kind} of FlagEmbedding")
     if listing.json("config_sentence_transformers.json").get("model_type") == "CrossEncoder":
         return Choice(SENTENCE, "its folder was saved by CrossEncoder")
+    if "modules.json" in listing.names:  # an encoder, perhaps over a language model
+        return None
     engines = {"ForSequenceClassification": SENTENCE, "T5ForConditionalGeneration": SEQ2SEQ, "ForCausalLM": CAUSAL}
     for name in architectures:
         for ending, engine in engines.items():
@@ -140,9 +147,9 @@ def _by_config(listing: Listing) -> Choice | None:
 
 def _live(model: Any, engine: str) -> Choice:
     """Return the engine of a model that is already made: its own library."""
-    libraries = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    packages = libraries(model)
     for name in (SENTENCE, FLAG, FLASH, RERANKERS):
-        if NEEDED.get(name, name) in libraries:
+        if NEEDED.get(name, name) in packages:
             if engine not in ("auto", name):
                 raise InputError(f"engine: expected auto or {name} for a live {type(model).__name__}, got {engine!r}")
             return Choice(name, f"it is a live {type(model).__name__}")

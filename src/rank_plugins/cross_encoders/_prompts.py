@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rank_plugins._extras import require
-from rank_plugins._transformers import transformer_configuration
+from rank_plugins._transformers import no_bars, transformer_configuration
 from rank_plugins.cross_encoders._library import LibraryCrossEncoder, place
 from rank_plugins.cross_encoders.cross_encoder import Pair, Piece
 from rank_plugins.encoders._tokenize import SPARE
@@ -168,9 +168,10 @@ def load(
     placed = {"use_safetensors": True, **(model_kwargs or {})}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
-        model, report = getattr(transformers, kind).from_pretrained(
-            where, output_loading_info=True, **options, **placed
-        )
+        with no_bars():
+            model, report = getattr(transformers, kind).from_pretrained(
+                where, output_loading_info=True, **options, **placed
+            )
     except Exception as error:  # the hub, transformers and safetensors raise what they come to
         raise InputError(
             f"model: {os.fspath(name)!r} could not be loaded with {kind} ({error}); give its folder, or a name on the"

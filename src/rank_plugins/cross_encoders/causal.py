@@ -88,7 +88,7 @@ class CausalCrossEncoder(PromptCrossEncoder):
             model_kwargs=model_kwargs,
         )  # fmt: skip
         if template == "auto":
-            template = _template(os.fspath(model), network.config)
+            template = _template(os.fspath(model), network.config.model_type)
         prompt = _prompt(template, instruction, true_token, false_token)
         start = tokenizer("")["input_ids"][:1]
         self._start: list[int] = start if start == [tokenizer.bos_token_id] else []
@@ -137,20 +137,21 @@ def _prompt(template: str, instruction: str | None, true: str | None, false: str
     return prompt
 
 
-def _template(name: str, config: Any) -> str:
-    """Return the template of a model.
+def _template(name: str, model_type: str) -> str:
+    """Return the template of a model, by its name or that of its folder.
 
     Raises:
         InputError: none is known for it.
 
     """
-    said = f"{Path(name).name} {getattr(config, '_name_or_path', '')}".lower()
+    path = Path(name).expanduser().resolve()
+    said = (path.parents[1].name if path.parent.name == "snapshots" else path.name).lower()  # of the hub's cache
     for part, template in NAMES.items():
         if part in said:
             return template
-    if config.model_type == "qwen3":
+    if model_type == "qwen3":
         return "qwen3"
     raise InputError(
-        f"template: none is known for {name!r}, a {config.model_type} model; give one of {', '.join(TEMPLATES)}, or the"
+        f"template: none is known for {name!r}, a {model_type} model; give one of {', '.join(TEMPLATES)}, or the"
         ' prompt that it was trained with, or engine="flagembedding" for models of that library'
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,12 @@ from rank_plugins.errors import InputError
 
 ACTIVATIONS = ("default", "none", "sigmoid")
 OVERLAP = 32  # tokens that a window repeats of the one before
+SETTINGS = "cross-encoder.json"  # in a folder of our export
+# Model types whose first token has the position after the number of the padding token.
+COUNT_FROM_PADDING = (
+    "camembert", "data2vec-text", "ibert", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta",
+    "xlm-roberta-xl", "xmod",
+)  # fmt: skip
 Pair = tuple[str, str]
 
 
@@ -144,6 +150,21 @@ class TextCrossEncoder(CrossEncoder):
 
 
 def sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 / (1 + exp(-x)) without overflow."""
-    with np.errstate(over="ignore"):
-        return np.where(values >= 0, 1 / (1 + np.exp(-np.abs(values))), 1 - 1 / (1 + np.exp(-np.abs(values))))
+    """Return 1 / (1 + exp(-x)) without overflow; very small results keep their precision, and so their order."""
+    small = np.exp(-np.abs(values))
+    found: NDArray[np.float64] = np.where(values >= 0, 1, small) / (1 + small)
+    return found
+
+
+def pad_token(config: Mapping[str, Any]) -> int:
+    """Return the token that fills up batches, of a model's config.json."""
+    number = config.get("pad_token_id")
+    return int(number) if isinstance(number, int) else int(config.get("model_type") in COUNT_FROM_PADDING)
+
+
+def positions(config: Mapping[str, Any]) -> int | None:
+    """Return how many tokens the positions of a model's config.json are for; None where they set no limit."""
+    number = config.get("max_position_embeddings")
+    if not isinstance(number, int) or number < 1:
+        return None
+    return number - (pad_token(config) + 1 if config.get("model_type") in COUNT_FROM_PADDING else 0)

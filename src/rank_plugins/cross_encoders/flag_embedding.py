@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from rank_plugins._extras import require
-from rank_plugins._transformers import transformer_configuration
+from rank_plugins._transformers import no_bars, transformer_configuration
 from rank_plugins.cross_encoders._flag_quiet import Quiet
 from rank_plugins.cross_encoders._library import (
     LibraryCrossEncoder,
@@ -17,7 +17,7 @@ from rank_plugins.cross_encoders._library import (
     own_length,
     refuse_options,
 )
-from rank_plugins.cross_encoders.cross_encoder import Pair, Piece
+from rank_plugins.cross_encoders.cross_encoder import Pair, Piece, positions
 from rank_plugins.encoders._files import Listing, look
 from rank_plugins.errors import InputError, InputTypeError
 
@@ -92,7 +92,7 @@ class FlagEmbeddingCrossEncoder(LibraryCrossEncoder):
                 f"model: expected a folder, a name or a reranker of FlagEmbedding, got {type(model).__name__}"
             )
         else:
-            refuse_options(model, options | layers)
+            refuse_options(model, options | layers | {"kind": kind != "auto"})
             made, name = model, type(model).__name__
         if len(getattr(made, "cutoff_layers", None) or [0]) != 1:
             raise InputError(
@@ -148,9 +148,8 @@ class FlagEmbeddingCrossEncoder(LibraryCrossEncoder):
 
 def _positions(reranker: Any) -> int:
     """Return the maximal length of an encoder, or its positions if these are fewer."""
-    config = reranker.model.config
-    unused = config.pad_token_id + 1 if "roberta" in config.model_type else 0  # RoBERTa counts from there
-    return min(int(reranker.max_length), int(getattr(config, "max_position_embeddings", 1 << 20)) - unused)
+    own = positions(reranker.model.config.to_dict())
+    return int(reranker.max_length) if own is None else min(int(reranker.max_length), own)
 
 
 def _load(model: str | os.PathLike[str], kind: str, options: dict[str, Any]) -> Any:
@@ -165,7 +164,8 @@ def _load(model: str | os.PathLike[str], kind: str, options: dict[str, Any]) -> 
     if wrong := [name for name in options if name not in taken]:
         raise InputError(f"{', '.join(wrong)}: not for a reranker of kind {kind!r}, which is {KINDS[kind]}")
     try:
-        return made(listing.model, **options)
+        with no_bars():
+            return made(listing.model, **options)
     except (Exception, SystemExit) as error:  # its classes for minicpm and gemma2 leave Python where they cannot load
         version, said = require("transformers").__version__, (str(error).splitlines() or [""])[0]
         hint = f"; its code for these is for transformers 4 (4.46 runs), here is {version}" if kind in LAYERED else ""

@@ -17,12 +17,19 @@ from numpy.typing import NDArray
 from rank_plugins._checks import whole_number
 from rank_plugins._engines import Engine, open_graph
 from rank_plugins._extras import require
-from rank_plugins.cross_encoders.cross_encoder import OVERLAP, CrossEncoder, Pair, Piece
+from rank_plugins.cross_encoders.cross_encoder import (
+    OVERLAP,
+    SETTINGS,
+    CrossEncoder,
+    Pair,
+    Piece,
+    pad_token,
+    positions,
+)
 from rank_plugins.encoders._files import GRAPHS, Listing, check_sums, find_folder, look, sha256
 from rank_plugins.encoders._tokenize import TEXTS_PER_CALL, TextCutter
 from rank_plugins.errors import InputError, StoreError
 
-SETTINGS = "cross-encoder.json"
 # In the bytes of a graph that quantises activations with one scale for all: a text would change another's score.
 SHARED_SCALE = b"DynamicQuantizeLinear"
 QUERY_SHARE = 4  # the document has at least a quarter of the window
@@ -93,7 +100,7 @@ class OnnxCrossEncoder(CrossEncoder):
         self.default_activation = settings.activation
         self._tokenizer_file = folder / "tokenizer.json"
         self._cutter, self._tokenizer, self._room = _tokenizers(self._tokenizer_file, self.window)
-        self._pad = int(listing.json("config.json").get("pad_token_id") or 0)
+        self._pad = pad_token(listing.json("config.json"))
         self._engine: Engine = open_graph(engine, self._graph_file)
         self.batch_tokens = settings.batch_tokens if self._engine.batches else 1
         try:
@@ -103,11 +110,11 @@ class OnnxCrossEncoder(CrossEncoder):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """What decides the numbers: graph, weights, tokenizer and window."""
+        """What decides the numbers: graph, weights, tokenizer, padding, window and the model's own activation."""
         folder = self._graph_file.parent
         files = [self._graph_file, self._tokenizer_file]
         files += sorted(path for path in folder.iterdir() if path.suffix in (".bin", ".onnx_data", ".data"))
-        parts = [*map(sha256, files), str(self.window)]
+        parts = [*map(sha256, files), self._pad, self.window, self.default_activation]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def pieces(self, pairs: Sequence[Pair], *, first_only: bool) -> tuple[list[Piece], list[int]]:
@@ -199,10 +206,7 @@ def _settings(folder: Path, listing: Listing) -> Settings:
     if own:
         return _checked(own, folder / SETTINGS)
     config, tokenizer = listing.json("config.json"), listing.json("tokenizer_config.json")
-    positions = config.get("max_position_embeddings")
-    if isinstance(positions, int) and config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
-        positions -= int(config.get("pad_token_id") or 0) + 1  # where these models begin to count
-    lengths = (tokenizer.get("model_max_length"), positions)
+    lengths = (tokenizer.get("model_max_length"), positions(config))
     usable = [int(length) for length in lengths if isinstance(length, (int, float)) and 8 <= length <= 1 << 20]
     graph = _graph(folder, listing, Settings(), "onnxruntime")
     together = 8192 if SHARED_SCALE not in graph.read_bytes() else 1

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rank_plugins._extras import require
-from rank_plugins._transformers import transformer_configuration
+from rank_plugins._transformers import no_bars, transformer_configuration
 from rank_plugins.cross_encoders._library import LibraryCrossEncoder, is_name, own_length, place, refuse_options
-from rank_plugins.cross_encoders.cross_encoder import Pair
+from rank_plugins.cross_encoders.cross_encoder import Pair, positions
 from rank_plugins.errors import InputError, InputTypeError, MissingExtraError
 
 BACKENDS = ("torch", "openvino")
@@ -80,6 +80,11 @@ class SentenceTransformersCrossEncoder(LibraryCrossEncoder):
         if (kind := self._model.get_backend()) not in BACKENDS:
             raise InputError(f"model: expected a CrossEncoder on {' or '.join(BACKENDS)}, got one on {kind!r}")
         length = self._model.max_seq_length
+        own = positions(self._model.config.to_dict()) if self._model.config is not None else None
+        if own is not None and (length is None or length > own):
+            length = own  # the library does not know of positions that are never reached
+            if not live:
+                self._model.max_seq_length = length
         super().__init__(name, self._model.tokenizer, window=None if length is None else int(length), live=live)
         if kind == "openvino":
             self.batch_tokens = 1  # bfloat16 rounds by the shape of a batch
@@ -144,7 +149,8 @@ def _load(model: str | os.PathLike[str], options: dict[str, Any], backend: str) 
     safe = {"use_safetensors": True} if backend == "torch" else {}
     options = options | {"model_kwargs": {**safe, **(options["model_kwargs"] or {})}}
     try:
-        made = library.CrossEncoder(place(model), backend=backend, **options)
+        with no_bars():
+            made = library.CrossEncoder(place(model), backend=backend, **options)
     except Exception as error:  # the hub, transformers and optimum raise what they come to, some a bare Exception
         if "requires installing Optimum" in str(error):
             raise MissingExtraError(

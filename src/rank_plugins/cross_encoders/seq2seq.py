@@ -62,9 +62,10 @@ class Seq2SeqCrossEncoder(PromptCrossEncoder):
         if token is not None and (true_token is not None or false_token is not None):
             raise InputError("token: expected either token, or true_token and false_token, got both")
         if token is None:
-            prompt = Prompt(template or MONOT5, true_token or "true", false_token or "false").checked()
+            answers = ("true" if true_token is None else true_token, "false" if false_token is None else false_token)
+            prompt = Prompt(MONOT5 if template is None else template, *answers).checked()
         else:
-            prompt = Prompt(template or RANKT5, token, None).checked()
+            prompt = Prompt(RANKT5 if template is None else template, token, None).checked()
         max_length = own_length(max_length)
         network, tokenizer = load(
             "AutoModelForSeq2SeqLM", model, device=device, revision=revision, trust_remote_code=trust_remote_code,
@@ -73,7 +74,7 @@ class Seq2SeqCrossEncoder(PromptCrossEncoder):
         super().__init__(os.fspath(model), network, tokenizer, prompt, max_length=max_length, usual=MAX_LENGTH)
 
     def _ids(self, query: str, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(self._prompt.filled(query, text)[0], verbose=False)["input_ids"]
+        ids: list[int] = self._tokenizer("".join(self._prompt.filled(query, text)), verbose=False)["input_ids"]
         return ids
 
     def _run(self, pairs: list[Pair]) -> Any:

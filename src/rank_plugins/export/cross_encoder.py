@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from rank_plugins import cross_encoders
 from rank_plugins._batches import batches
 from rank_plugins._extras import require
+from rank_plugins._transformers import no_bars
+from rank_plugins.cross_encoders.cross_encoder import SETTINGS, positions
 from rank_plugins.errors import InputError
 from rank_plugins.export.folder import folder_bytes, publish, write_graphs, write_json, write_tokenizer
 from rank_plugins.export.graph import to_onnx
@@ -23,7 +25,6 @@ from rank_plugins.export.quantize import quantized
 from rank_plugins.export.sample import pairs
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")  # the first position is that after the padding's
 BATCH_TOKENS = 512  # a pair's scores do not depend on the others, and more only leaves the CPU's caches
 NO_DIFFERENCE = 0.02  # of logits: a sigmoid moves by at most .005; where all are within it, ranks are those of noise
 DIFFERENCE = {None: 1e-4, "fp16": 1e-2, "int8": NO_DIFFERENCE}  # of logits, at most
@@ -56,8 +57,9 @@ def export_cross_encoder(
     asked = pairs(sample)
 
     def write(folder: Path) -> Report:
-        graphs = quantized(_traced(name), quantize)
-        oracle = _oracle(name)
+        with no_bars():
+            graphs = quantized(_traced(name), quantize)
+            oracle = _oracle(name)
         window = _window(oracle)
         settings = {
             "max_length": window,
@@ -70,13 +72,13 @@ def export_cross_encoder(
         config = oracle.config.to_dict()
         config.pop("_name_or_path", None)  # a place on this machine
         write_json(folder / "config.json", config)
-        write_json(folder / "cross-encoder.json", settings)
+        write_json(folder / SETTINGS, settings)
         read = _readable(oracle.tokenizer, asked, window)
         got, expected = _scores(folder, read), _original(oracle, read)
         report = _report(os.fspath(model), os.fspath(out), quantize, expected, got, folder_bytes(folder))
         report.check()
         figures = "\n".join(f"- {figure}" for figure in report.figures)
-        kind, title = quantize or "float32", Path(out).name
+        kind, title = quantize or "float32", Path(out).expanduser().resolve().name
         said = path.name if path.is_dir() else name
         card = CARD.format(name=title, model=said, kind=kind, figures=figures, sample=report.sample)
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -138,10 +140,8 @@ def _oracle(name: str) -> Any:
 def _window(oracle: Any) -> int:
     """Return how many tokens of a pair the model reads at most."""
     limits = [oracle.max_seq_length, oracle.tokenizer.model_max_length]
-    positions = getattr(oracle.config, "max_position_embeddings", None)
-    if positions is not None and oracle.config.model_type in COUNT_FROM_PADDING:
-        positions -= oracle.config.pad_token_id + 1
-    usable = [int(limit) for limit in (*limits, positions) if limit is not None and 8 <= limit <= 1 << 20]
+    limits.append(positions(oracle.config.to_dict()))
+    usable = [int(limit) for limit in limits if limit is not None and 8 <= limit <= 1 << 20]
     return min(usable, default=512)
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from rank_plugins._extras import require
 from rank_plugins._maxsim import maxsim
+from rank_plugins._transformers import no_bars
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.encoders._files import SETTINGS
-from rank_plugins.encoders._roles import ROLES
-from rank_plugins.encoders.encoder import Encoder, Role
+from rank_plugins.encoders.encoder import ROLES, Encoder, Role
 from rank_plugins.encoders.onnx import OnnxEncoder
 from rank_plugins.errors import InputError
 from rank_plugins.export.expansion import expand
@@ -69,10 +69,11 @@ def export_encoder(
 
     """
     texts = sample_texts(sample)
-    source = plan(model)
-    expected = _encoded(source.original, texts)  # before the network is changed for tracing
 
     def write(folder: Path) -> Report:
+        with no_bars():
+            source = plan(model)
+        expected = _encoded(source.original, texts)  # before the network is changed for tracing
         _write(folder, source, texts, quantize)
         with contextlib.closing(OnnxEncoder(folder, engine="onnxruntime")) as exported:
             figures = _figures(expected, _encoded(exported, texts), BOUNDS[quantize])

@@ -31,14 +31,18 @@ def publish(out: str | os.PathLike[str], write: Callable[[Path], T]) -> T:
         what `write` returns.
 
     Raises:
-        InputError: `out` exists and is not an empty folder.
+        InputError: `out` exists and is not an empty folder, or cannot be made.
 
     """
     place = Path(out).expanduser().resolve()
     if place.exists() and not (place.is_dir() and not any(place.iterdir())):
         raise InputError(f"out: expected a folder that is new or empty, got {os.fspath(out)!r}; give another one")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as work:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent)
+    except OSError as error:
+        raise InputError(f"out: {os.fspath(out)!r} cannot be made ({error}); give another folder") from error
+    with beside as work:
         folder = Path(work, "folder")
         folder.mkdir()
         found = write(folder)

@@ -11,8 +11,7 @@ from rank_plugins._extras import require
 from rank_plugins.encoders import flag_embedding, sentence_transformers
 from rank_plugins.encoders._files import look
 from rank_plugins.encoders._library import OVERLAP, LibraryEncoder
-from rank_plugins.encoders._roles import ROLES
-from rank_plugins.encoders.encoder import Role
+from rank_plugins.encoders.encoder import ROLES, Role
 from rank_plugins.errors import InputError
 from rank_plugins.export.expansion import Expansion
 

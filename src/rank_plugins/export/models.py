@@ -82,7 +82,7 @@ def kind_of(listing: Listing) -> tuple[str, str]:
             f"model: expected config.json or modules.json and weights as safetensors in {listing.model!r}, which is"
             f" {got}"
         )
-    if any(name.endswith(GENERATES) for name in architectures):
+    if "modules.json" not in listing.names and any(name.endswith(GENERATES) for name in architectures):
         raise InputError(
             f"model: expected an encoder or a cross-encoder, got {listing.model!r}, {said}, which generates text; it"
             " cannot be exported: run it in rank-cross-encoder as it is"

@@ -114,8 +114,10 @@ def compare(expected: Floats, got: Floats, bounds: Mapping[str, float | None]) -
 def spearman(expected: Floats, got: Floats) -> float:
     """Return Spearman's rank correlation of two arrays [N]; equal values share their mean rank.
 
-    1 where all of `expected` are equal: any order is right.
+    1 where all of `expected` are equal: any order is right. NaN where one of them is.
     """
+    if np.isnan(expected).any() or np.isnan(got).any():
+        return float("nan")
     first, second = (_ranks(values) - (len(values) - 1) / 2 for values in (expected, got))
     if not first.any():
         return 1.0

@@ -29,6 +29,7 @@ DEFAULT_MODEL = "cross-encoder/ms-marco-MiniLM-L6-v2"
 POOLS: dict[str, np.ufunc] = {"max": np.maximum, "mean": np.add}
 LONG_DOCUMENTS = (*POOLS, "first")
 PAIRS_AT_ONCE = 2048  # cut and sorted together: bounds the memory of a long list
+CHARACTERS_AT_ONCE = 4_000_000  # of their documents, where these are long; one document may exceed it
 
 
 class CrossEncoderReranker(Reranker):
@@ -36,8 +37,8 @@ class CrossEncoderReranker(Reranker):
 
     A document longer than the model's window is read in overlapping windows, and their best number counts. The pairs
     of all queries of a call are sorted by length and run together, up to a number of tokens with their padding, so
-    little is padding, and memory does not grow with the list or with its longest text. A pair that occurs several
-    times in a call is scored once. One model serves all rerankers of this process that ask for the same.
+    little is padding. Portions of a long list follow each other, so memory does not grow with it. A pair that occurs
+    several times in a call is scored once. One model serves all rerankers of this process that ask for the same.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class CrossEncoderReranker(Reranker):
             activation: what becomes of the model's number: "default" is its own choice, "none" leaves the logit,
                 "sigmoid" gives 0 to 1.
             batch_tokens: run together at most, padding included; one pair may exceed it. None takes the engine's own.
+                Pairs of a model whose scores would depend on what runs beside them run one by one all the same.
             threads: how many at most, for ONNX graphs; None uses RANK_PLUGINS_THREADS or every usable core.
             show_progress: show a bar.
             options: those of the engine, such as device="cuda:1" or revision=...; docs/cross-encoders.md lists them.
@@ -138,23 +140,26 @@ class CrossEncoderReranker(Reranker):
             model = self._loaded()
             self._score(model, list(pairs), found)
             self._tell(int(found.cut.sum()), model.window)
-        shared = {"timings": {"scoring": time.perf_counter() - start}, "tokens": dict(found.tokens)}
-        return [Ranking.from_scores(found.scores[place], top_k, shared | found.details(place)) for place in places]
+        seconds = time.perf_counter() - start
+        return [Ranking.from_scores(found.scores[place], top_k, found.details(place, seconds)) for place in places]
 
     def _score(self, model: CrossEncoder, pairs: list[Pair], found: _Found) -> None:
         """Fill in what is found of each pair."""
         first_only = self._long == "first"
-        starts = range(0, len(pairs), PAIRS_AT_ONCE)
+        portions = _portions(pairs)
 
-        def pieces(start: int) -> tuple[list[Piece], list[int]]:
-            return model.pieces(pairs[start : start + PAIRS_AT_ONCE], first_only=first_only)
+        def pieces(portion: slice) -> tuple[list[Piece], list[int]]:
+            return model.pieces(pairs[portion], first_only=first_only)
 
-        with progress(len(pairs), "pair", show=self._show_progress) as advance:
-            for start, (cut, lost) in zip(starts, ahead(pieces, starts), strict=True):
+        with (
+            progress(len(pairs), "pair", show=self._show_progress) as advance,
+            ahead(pieces, portions) as coming,
+        ):
+            for here, (cut, lost) in zip(portions, coming, strict=True):
                 owners = np.array([piece.pair for piece in cut])
                 numbers = self._run(model, cut, found.tokens)
                 if np.isnan(numbers).any():
-                    query, text = pairs[start + int(owners[np.argmax(np.isnan(numbers))])]
+                    query, text = pairs[here.start + int(owners[np.argmax(np.isnan(numbers))])]
                     raise InputError(
                         f"model: gave NaN for query {query[:40]!r} and document {text[:40]!r}; check its weights"
                     )
@@ -162,17 +167,17 @@ class CrossEncoderReranker(Reranker):
                 counts = np.diff(np.r_[begins, len(owners)])
                 pooled = POOLS.get(self._long, np.maximum).reduceat(numbers, begins)
                 pooled = pooled / counts if self._long == "mean" else pooled
-                here = slice(start, start + len(counts))
                 found.scores[here] = model.activated(pooled, self._activation)
                 found.windows[here] = counts
-                found.cut[start + np.array(lost, np.int64)] = True
+                found.cut[here.start + np.array(lost, np.int64)] = True
                 advance(len(counts))
 
     def _run(self, model: CrossEncoder, pieces: list[Piece], tokens: dict[str, int]) -> NDArray[np.float64]:
         """Return the number of each piece, and count tokens with and without padding."""
         numbers = np.empty(len(pieces))
         lengths = np.array([piece.tokens for piece in pieces], np.int64)
-        groups = batches(lengths, self._batch_tokens or model.batch_tokens)
+        together = model.batch_tokens if model.batch_tokens == 1 else self._batch_tokens or model.batch_tokens
+        groups = batches(lengths, together)
         tokens["real"] += int(lengths.sum())
         tokens["padded"] += sum(int(lengths[group].max()) * len(group) for group in groups)
         context = contextvars.copy_context()
@@ -213,10 +218,23 @@ class _Found(NamedTuple):
             {"real": 0, "padded": 0},
         )  # fmt: skip
 
-    def details(self, place: NDArray[np.int64]) -> dict[str, Any]:
-        """Return what `details` says of documents whose pairs are at these places."""
+    def details(self, place: NDArray[np.int64], seconds: float) -> dict[str, Any]:
+        """Return what `details` says of documents whose pairs are at these places, and of the call."""
         windows = self.windows[place]
         return {
+            "timings": {"scoring": seconds},
+            "tokens": dict(self.tokens),
             "truncated": np.flatnonzero(self.cut[place]).tolist(),
             "windows": {i: int(windows[i]) for i in np.flatnonzero(windows > 1).tolist()},
         }
+
+
+def _portions(pairs: Sequence[Pair]) -> list[slice]:
+    """Return the runs of pairs that are in memory as tokens at once."""
+    starts, characters = [0], 0
+    for i, (_, text) in enumerate(pairs):
+        if i - starts[-1] >= PAIRS_AT_ONCE or (i > starts[-1] and characters + len(text) > CHARACTERS_AT_ONCE):
+            starts.append(i)
+            characters = 0
+        characters += len(text)
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(pairs)], strict=True)]

@@ -32,7 +32,10 @@ def part(one: Part, where: str) -> Reranker:
         raise InputTypeError(f"{where}: expected a name, a dict or a Reranker, got {type(one).__name__}")
     if "name" not in one:
         raise InputError(f'{where}: expected a dict with "name", got one with {", ".join(map(str, one)) or "nothing"}')
-    return registry.load(one["name"], **{option: value for option, value in one.items() if option != "name"})
+    options = {option: value for option, value in one.items() if option != "name"}
+    if wrong := [option for option in options if not isinstance(option, str)]:
+        raise InputTypeError(f"{where}: expected names of options as text, got {type(wrong[0]).__name__} {wrong[0]!r}")
+    return registry.load(one["name"], **options)
 
 
 def part_name(one: Part) -> str:

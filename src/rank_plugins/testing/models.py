@@ -19,21 +19,23 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 HIDDEN, WINDOW = 96, 64
 
 
-def save_tiny_cross_encoder(folder: str | os.PathLike[str]) -> str:
+def save_tiny_cross_encoder(folder: str | os.PathLike[str], words: str = WORDS, window: int = WINDOW) -> str:
     """Write a BERT cross-encoder of two layers whose score is the share of query words that the document has.
 
     Its weights are set by hand: in the first layer each query token looks for itself in the document, in the second
-    the first token gathers what was found. The window is 64 tokens. Needs torch and transformers.
+    the first token gathers what was found. Needs torch and transformers.
 
     Args:
         folder: where to write config.json, the weights and the tokenizer; it is made.
+        words: those that are one token, in lower case, with spaces between them; others are spelled.
+        window: tokens of a pair at most.
 
     Returns:
         The folder, for `load("rank-cross-encoder", model=folder)`.
 
     """
     torch, transformers = require("torch"), require("transformers")
-    config = _config(num_labels=1)
+    config = _config(words, num_labels=1, max_position_embeddings=window)
     model = transformers.BertForSequenceClassification(config)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -41,8 +43,8 @@ def save_tiny_cross_encoder(folder: str | os.PathLike[str]) -> str:
         for name, module in model.named_modules():
             if name.endswith("LayerNorm"):
                 module.weight.fill_(1)
-        words = model.bert.embeddings.word_embeddings.weight
-        words[:, : HIDDEN - 2] = torch.randn(len(words), HIDDEN - 2, generator=torch.Generator().manual_seed(0))
+        vectors = model.bert.embeddings.word_embeddings.weight
+        vectors[:, : HIDDEN - 2] = torch.randn(len(vectors), HIDDEN - 2, generator=torch.Generator().manual_seed(0))
         # The last but one number says which side a token is on, the last one what was found.
         model.bert.embeddings.token_type_embeddings.weight[:, -2] = torch.tensor([-4.0, 4.0])
         find, gather = (layer.attention for layer in model.bert.encoder.layer)
@@ -59,7 +61,7 @@ def save_tiny_cross_encoder(folder: str | os.PathLike[str]) -> str:
         gather.output.dense.weight[-1, -1] = 4
         model.bert.pooler.dense.weight[-1, -1] = 0.1
         model.classifier.weight[0, -1] = 4
-    return _save(model, config, folder)
+    return _save(model, config, folder, words)
 
 
 def save_tiny_encoder(folder: str | os.PathLike[str]) -> str:
@@ -72,9 +74,9 @@ def save_tiny_encoder(folder: str | os.PathLike[str]) -> str:
     return _save(model, config, folder)
 
 
-def _config(**changes: Any) -> Any:
+def _config(words: str = WORDS, **changes: Any) -> Any:
     settings = {
-        "vocab_size": len(_vocabulary()),
+        "vocab_size": len(_vocabulary(words)),
         "hidden_size": HIDDEN,
         "num_hidden_layers": 2,
         "num_attention_heads": 1,
@@ -84,18 +86,18 @@ def _config(**changes: Any) -> Any:
     return require("transformers").BertConfig(**(settings | changes))
 
 
-def _vocabulary() -> dict[str, int]:
+def _vocabulary(words: str = WORDS) -> dict[str, int]:
     letters = string.ascii_lowercase + string.digits + string.punctuation
-    pieces = [*SPECIAL, *dict.fromkeys(WORDS.split()), *letters, *("##" + letter for letter in letters)]
+    pieces = [*SPECIAL, *dict.fromkeys(words.split()), *letters, *("##" + letter for letter in letters)]
     return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
 
 
-def _save(model: Any, config: Any, folder: str | os.PathLike[str]) -> str:
+def _save(model: Any, config: Any, folder: str | os.PathLike[str], words: str = WORDS) -> str:
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     model.eval().save_pretrained(path)
     tokenizer = require("transformers").BertTokenizer(
-        vocab=_vocabulary(), model_max_length=config.max_position_embeddings
+        vocab=_vocabulary(words), model_max_length=config.max_position_embeddings
     )
     tokenizer.save_pretrained(path)
     return str(path)
