@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rank_plugins import InputError, InputTypeError, TokenEmbeddings
-from rank_plugins.pipelines import embedded
 from rank_plugins.pipelines.mmr import MMRReranker
 from rank_plugins.pipelines.near_duplicates import NearDuplicateReranker
 from rank_plugins.pipelines.shingles import WORD, Shingles, words_of
 from rank_plugins.pipelines.similarity import Cosines, MaxSims, joined_tokens, pooled, unit_tokens
 from rank_plugins.quantize import quantize
+from rank_plugins.rerankers import maxsim
 from rank_plugins.rerankers.maxsim import MaxSimReranker
 from rank_plugins.store import EmbeddingStore
 from rank_plugins.testing import QUERY, HashEncoder
@@ -212,7 +212,7 @@ TEXTS = ["aspirin blood", "blood pressure", "tea", "aspirin blood", "", "wind te
 @pytest.mark.parametrize("at_once", [2048, 2])
 def test_each_text_is_encoded_once(monkeypatch, similarity, at_once):
     """Relevance and similarity, all requests of a call, in whatever portions."""
-    monkeypatch.setattr(embedded, "TEXTS_AT_ONCE", at_once)
+    monkeypatch.setattr(maxsim, "TEXTS_AT_ONCE", at_once)
     encoder = Counting()
     mmr = MMRReranker(encoder=encoder, similarity=similarity)
     queries, lists = ["aspirin", "tea pressure"], [TEXTS, TEXTS[2:]]

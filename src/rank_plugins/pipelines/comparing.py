@@ -12,7 +12,6 @@ import numpy as np
 from rank_plugins.embeddings import TokenEmbeddings
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.fusion.arguments import unknown
-from rank_plugins.pipelines.embedded import each_embedded
 from rank_plugins.pipelines.relevance import Arranged, Rearranging, Scored, row
 from rank_plugins.pipelines.shingles import Shingles
 from rank_plugins.pipelines.similarity import (
@@ -27,10 +26,11 @@ from rank_plugins.pipelines.similarity import (
     pooled,
     unit_tokens,
 )
-from rank_plugins.rerankers.maxsim import MaxSimReranker, _Texts
+from rank_plugins.rerankers.maxsim import MaxSimReranker
 from rank_plugins.rerankers.parts import Part, ranked
 from rank_plugins.rerankers.ranking import Ranking
 from rank_plugins.rerankers.reranker import Request
+from rank_plugins.rerankers.texts import Texts
 
 Vectors: TypeAlias = "TokenEmbeddings | Floats"
 
@@ -136,7 +136,9 @@ class Comparing(Rearranging):
             return [None] * len(requests)
         start = time.perf_counter()
         pile = _Pile(requests, self.similarity)
-        each_embedded(self._embedder, pile.texts, pile.add)
+        with self._embedder.at_work():
+            for places, embeddings in self._embedder.embedded(pile.texts):
+                pile.add(places, embeddings)
         for one in known:
             one.details["timings"]["embeddings"] = time.perf_counter() - start
         return pile.vectors()
@@ -152,21 +154,20 @@ class Comparing(Rearranging):
         for i, ranking in zip(embedded, ranked(reranker, [requests[i] for i in embedded]), strict=True):
             scores[i] = row(ranking, len(scores[i]))
 
-        def use(known: Integers, embeddings: TokenEmbeddings) -> None:
-            pile.add(known, embeddings)
-            asked, parts, heres = [], [], []
-            for i, place in enumerate(pile.texts.places):
-                at = np.minimum(np.searchsorted(known, place), len(known) - 1)
-                here = np.flatnonzero(known[at] == place)
-                if len(here):
-                    asked.append(i)
-                    heres.append(here)
-                    parts.append(embeddings[at[here]])
-            rankings = reranker.rerank_batch([requests[i].query for i in asked], parts)
-            for i, here, ranking in zip(asked, heres, rankings, strict=True):
-                scores[i][here[ranking.indices]] = ranking.scores
-
-        each_embedded(reranker, pile.texts, use)
+        with reranker.at_work():
+            for places, embeddings in reranker.embedded(pile.texts):
+                pile.add(places, embeddings)
+                asked, parts, heres = [], [], []
+                for i, place in enumerate(pile.texts.places):
+                    at = np.minimum(np.searchsorted(places, place), len(places) - 1)
+                    here = np.flatnonzero(places[at] == place)
+                    if len(here):
+                        asked.append(i)
+                        heres.append(here)
+                        parts.append(embeddings[at[here]])
+                rankings = reranker.rerank_batch([requests[i].query for i in asked], parts)
+                for i, here, ranking in zip(asked, heres, rankings, strict=True):
+                    scores[i][here[ranking.indices]] = ranking.scores
         seconds = time.perf_counter() - start
         known = [
             Scored.of(request, one, {"timings": {self.name: seconds}})
@@ -180,7 +181,7 @@ class _Pile:
 
     def __init__(self, requests: Sequence[Request], similarity: str) -> None:
         self._make: Callable[[TokenEmbeddings], Any] = unit_tokens if similarity == "maxsim" else pooled
-        self.texts = _Texts(requests)
+        self.texts = Texts(requests)
         self._own = [request.documents for request in requests]
         self._parts: list[Any] = []
         self._places: list[Integers] = []

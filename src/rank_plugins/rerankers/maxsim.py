@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rank_plugins import encoders
+from rank_plugins import _deadline, encoders
 from rank_plugins._checks import on_cpu
 from rank_plugins._maxsim import maxsim
 from rank_plugins._threads import thread_count
@@ -23,8 +23,8 @@ from rank_plugins.encoders.encoder import clean_text
 from rank_plugins.errors import InputError, InputTypeError
 from rank_plugins.rerankers.ranking import Ranking
 from rank_plugins.rerankers.reranker import Request, Reranker, query_text
+from rank_plugins.rerankers.texts import Texts
 from rank_plugins.store import EmbeddingStore
-from rank_plugins.store.ids import text_hash
 from rank_plugins.store.memory import TokenCache
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class MaxSimReranker(Reranker):
         from rank_plugins.explanations.explanation import explained
 
         texts = query_text(query, "query"), clean_text(document, "document")
-        with self._at_work():
+        with self.at_work():
             source = self._embeddings_source()
             if source is not None:
                 source.check_encoder(self.encoder)
@@ -192,12 +192,12 @@ class MaxSimReranker(Reranker):
             return explained(texts, self.encoder, vectors, documents, mean=self._mean)
 
     def _rank(self, requests: Sequence[Request], top_k: int | None) -> list[Ranking]:
-        with self._at_work():
+        with self.at_work():
             return self._ranked(requests, top_k)
 
     @contextlib.contextmanager
-    def _at_work(self) -> Iterator[None]:
-        """Keep models and files open inside."""
+    def at_work(self) -> Iterator[None]:
+        """Keep models and files open inside, whoever closes this reranker meanwhile."""
         with self._lock:
             self._running += 1
         try:
@@ -219,33 +219,43 @@ class MaxSimReranker(Reranker):
             if isinstance(request.documents, TokenEmbeddings):
                 row[:] = self._scores(query, request.documents)
         clock.lap("maxsim")
-        texts = _Texts(requests)
-        if texts.unique:
-            if source is not None:
-                found, embeddings = source.find(texts.unique, texts.names)
-                clock.lap("store")
-                self._score_texts(queries, texts, scores, found, embeddings)
-                clock.lap("maxsim")
-                unknown = np.ones(len(texts.unique), bool)
-                unknown[found] = False
-                missing = np.flatnonzero(unknown)
-            else:
-                missing = np.arange(len(texts.unique))
-            self._score_missing(queries, texts, scores, missing, source, clock)
+        texts = Texts(requests)
+        for known, embeddings in self.embedded(texts, clock.lap):
+            self._score_texts(queries, texts, scores, known, embeddings)
+            clock.lap("maxsim")
         return [Ranking.from_scores(row, top_k, {"timings": dict(clock.seconds)}) for row in scores]
 
-    def _score_missing(
-        self,
-        queries: Sequence[NDArray[np.float32]],
-        texts: _Texts,
-        scores: Sequence[NDArray[np.float64]],
-        missing: NDArray[np.int64],
-        source: EmbeddingStore | TokenCache | None,
-        clock: _Clock,
-    ) -> None:
-        """Encode the texts at these places, score them, and have the source keep them."""
+    def embedded(
+        self, texts: Texts, lap: Callable[[str], None] = lambda _: None
+    ) -> Iterator[tuple[NDArray[np.int64], TokenEmbeddings]]:
+        """Yield the embeddings of all texts in parts: their places in texts.unique, ascending, and the embeddings.
+
+        First what the store or cache has, then what is encoded, which is kept there at the end where rankings keep it.
+        Use it inside `at_work`.
+
+        Args:
+            texts: each comes once.
+            lap: called after a step with its name, "store" or "encode_documents".
+
+        Raises:
+            InputError: a store of another encoder, where a text has to be encoded.
+
+        """
+        missing = np.arange(len(texts.unique))
+        source = self._embeddings_source() if len(missing) else None
+        if source is not None:
+            found, embeddings = source.find(texts.unique, texts.names)
+            lap("store")
+            if len(found):
+                yield found, embeddings
+            unknown = np.ones(len(missing), bool)
+            unknown[found] = False
+            missing = np.flatnonzero(unknown)
+            if len(missing):
+                source.check_encoder(self.encoder)
         new: list[tuple[list[str], list[str], TokenEmbeddings]] = []
         for start in range(0, len(missing), TEXTS_AT_ONCE):
+            _deadline.check()
             places = missing[start : start + TEXTS_AT_ONCE]
             part = [texts.unique[place] for place in places]
             if source is None:
@@ -253,24 +263,21 @@ class MaxSimReranker(Reranker):
             else:
                 embeddings = source.encode(part, self.encoder, show_progress=self._show_progress)
                 new.append(texts.owned(places, embeddings))
-            clock.lap("encode_documents")
-            self._score_texts(queries, texts, scores, places, embeddings)
-            clock.lap("maxsim")
+            lap("encode_documents")
+            yield places, embeddings
         if new and source is not None and (self._update or isinstance(source, TokenCache)):
             source.keep(new, self.encoder)
-            clock.lap("store")
+            lap("store")
 
     def _score_texts(
         self,
         queries: Sequence[NDArray[np.float32]],
-        texts: _Texts,
+        texts: Texts,
         scores: Sequence[NDArray[np.float64]],
         known: NDArray[np.int64],
         embeddings: TokenEmbeddings,
     ) -> None:
         """Score the texts at places `known`, ascending, whose embeddings these are, in every request that has them."""
-        if not len(known):
-            return
         for query, place, row in zip(queries, texts.places, scores, strict=True):
             at = np.minimum(np.searchsorted(known, place), len(known) - 1)
             here = known[at] == place
@@ -296,39 +303,6 @@ class MaxSimReranker(Reranker):
             if not len(tokens):
                 raise InputError(f"query: {text[:40]!r} has no token that the encoder knows; nothing can be ranked")
         return [vectors[query] if isinstance(query, str) else query for query in queries]
-
-
-class _Texts:
-    """The texts of a call, each once, with what the requests say of them."""
-
-    def __init__(self, requests: Sequence[Request]) -> None:
-        groups = [request.documents if isinstance(request.documents, list) else [] for request in requests]
-        self.unique = list(dict.fromkeys(text for group in groups for text in group))
-        place_of = {text: place for place, text in enumerate(self.unique)}
-        self.places = [np.array([place_of[text] for text in group], np.int64) for group in groups]
-        self._owners: list[dict[str, None]] = [{} for _ in self.unique]
-        for request, places in zip(requests, self.places, strict=True):
-            for name, place in zip(request.ids or (), places.tolist(), strict=False):
-                self._owners[place][name] = None
-
-    @property
-    def names(self) -> list[str] | None:
-        """One id for each text, or None where ids were not given."""
-        return [next(iter(group)) for group in self._owners] if all(self._owners) else None
-
-    def owned(
-        self, places: NDArray[np.int64], embeddings: TokenEmbeddings
-    ) -> tuple[list[str], list[str], TokenEmbeddings]:
-        """Return (ids, texts, embeddings) of the texts at these places, once for every id that the requests give them.
-
-        Without ids, one is made from the text.
-        """
-        owners = [
-            list(self._owners[place]) or [f"text-{text_hash(self.unique[place]).hex()}"] for place in places.tolist()
-        ]
-        index = np.repeat(np.arange(len(owners)), [len(group) for group in owners])
-        ids = [name for group in owners for name in group]
-        return ids, [self.unique[place] for place in places[index].tolist()], embeddings[index]
 
 
 class _Clock:
