@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import io
 import json
+import sys
 import tempfile
 import time
 import warnings
@@ -30,6 +31,7 @@ import beir
 import numpy as np
 from _host_peers import WINDOW, save_cross_encoder
 from _timing import machine, print_table
+from tqdm import tqdm
 
 from rank_plugins import cross_encoders, rerankers
 from rank_plugins._extras import importable
@@ -125,7 +127,7 @@ def measure(task: Task) -> list[dict[str, Any]]:
         for one in found.values():
             one.score(task[:1])  # loads the model
         step = -(-len(task) // GROUPS)
-        for start in range(0, len(task), step):
+        for start in tqdm(range(0, len(task), step), "groups of queries", file=sys.__stderr__):
             names = list(found)
             turn = start // step % len(names)
             for name in names[turn:] + names[:turn]:
