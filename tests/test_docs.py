@@ -30,7 +30,8 @@ def programs(page: Path) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("page", [page for page in PAGES if programs(page)], ids=lambda p: str(p.relative_to(ROOT)))
 def test_page(page, tmp_path, skip_without):
     blocks = programs(page)
-    skip_without({name for code, _ in blocks for name in IMPORTED.findall(code)})
+    needed = {name for code, _ in blocks for name in IMPORTED.findall(code)}
+    skip_without(needed | {"sentence_transformers" for code, _ in blocks if "save_tiny_" in code})
     if blocks[0][0].startswith(">>>"):
         run = f"doctest.testfile({str(page)!r}, module_relative=False)"
         code = f"import doctest; raise SystemExit({run}.failed)"

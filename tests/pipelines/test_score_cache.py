@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import sqlite3
 import subprocess
@@ -276,9 +275,10 @@ def score(query, document):
     return math.sin(sum((i + 1) * ord(c) for i, c in enumerate(query + "|" + document)))
 
 
-def hammer(path, worker, start):
+def hammer(path, worker):
     """Put and get overlapping parts with four threads, each as a cache of its own or a shared one."""
-    start.wait(60)
+    print("ready", flush=True)
+    sys.stdin.readline()
     shared = ScoreCache(path)
 
     def work(thread):
@@ -303,14 +303,15 @@ def hammer(path, worker, start):
 
 def test_many_processes_and_threads_use_one_file(path):
     """Eight processes make the file together, read and write it; then it has each score once."""
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(8)
-    workers = [context.Process(target=hammer, args=(path, i, start)) for i in range(8)]
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers = [subprocess.Popen([sys.executable, __file__, str(path), str(i)], **streams) for i in range(8)]
+    assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * 8
     for worker in workers:
-        worker.start()
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
     for worker in workers:
-        worker.join(120)
-    assert [worker.exitcode for worker in workers] == [0] * 8
+        worker.communicate(timeout=120)
+    assert [worker.returncode for worker in workers] == [0] * 8
     with ScoreCache(path) as cache:
         assert cache.get("m", PAIRS).tolist() == [score(*pair) for pair in PAIRS]
         assert len(cache) == len(PAIRS)
@@ -518,3 +519,7 @@ def test_what_it_made_it_closes(path):
         cached.rerank("q", ["a"])
         cached.close()
         assert cache.get("lengths", [("q", "a")]).tolist() == [1 + 1 / 7]
+
+
+if __name__ == "__main__":  # one of the processes of test_many_processes_and_threads_use_one_file
+    hammer(sys.argv[1], int(sys.argv[2]))
